@@ -1,0 +1,73 @@
+// All state of the page. Views read signals and call the actions below; drawing code never reads state.
+import { computed, signal } from "@preact/signals";
+import type { LayerInfo, Model, RunsAnswer, Stats, Timeline } from "./types";
+
+export type View = "overview" | "layer";
+export type RunLetter = "A" | "B";
+export type ScaleMode = "map" | "layer" | "locked";
+export type ColormapName = "activations" | "viridis" | "cividis" | "inferno" | "grey";
+export type ChannelSort = "index" | "mean" | "zero";
+export type StatScale = "linear" | "log";
+
+// What the user chose; all of it stands in the URL (url.ts).
+export const view = signal<View>("overview");
+export const runA = signal<string | null>(null);
+export const runB = signal<string | null>(null);
+/** Whose maps the Layer view shows. */
+export const focus = signal<RunLetter>("A");
+export const layer = signal<string | null>(null);
+/** The step in view, always one that the focused run (or, in Overview, any shown run) has logged. */
+export const step = signal<number | null>(null);
+/** Step that the histogram is compared with; null: the first logged one. */
+export const referenceStep = signal<number | null>(null);
+/** Index into `Maps.samples`. */
+export const sample = signal(0);
+/** Index of a channel of the layer's output, as in `Maps.channels`. */
+export const channel = signal<number | null>(null);
+export const colormap = signal<ColormapName>("activations");
+export const scaleMode = signal<ScaleMode>("locked");
+export const channelSort = signal<ChannelSort>("index");
+export const stat = signal("rms");
+export const statScale = signal<StatScale>("log");
+export const following = signal(false);
+
+// Passing state, not in the URL.
+export const playing = signal(false);
+export const stepsPerSecond = signal(10);
+export const hoverStep = signal<number | null>(null);
+export const search = signal("");
+export const helpShown = signal(false);
+export const dark = signal(false);
+/** Inner width of the main column in CSS pixels; the step axis is made for it. */
+export const mainWidth = signal(1176);
+
+// What the server said; kept current by poll.ts.
+export const runs = signal<RunsAnswer | null>(null);
+export const timelines = signal<Readonly<Record<string, Timeline>>>({});
+export const models = signal<Readonly<Record<string, Model>>>({});
+/** The chosen statistic of the shown runs, by run. */
+export const stats = signal<Readonly<Record<string, Stats>>>({});
+/** Why the last poll failed, in words; null when it did not. */
+export const connectionError = signal<string | null>(null);
+
+export const focusedRun = computed(() => (focus.value === "B" ? (runB.value ?? runA.value) : runA.value));
+export const shownRuns = computed(() => {
+  const shown: { letter: RunLetter; run: string }[] = [];
+  if (runA.value !== null) shown.push({ letter: "A", run: runA.value });
+  if (runB.value !== null && runB.value !== runA.value) shown.push({ letter: "B", run: runB.value });
+  return shown;
+});
+/** Ascending union of the logged steps of the shown runs. */
+export const loggedSteps = computed(() => {
+  const union = new Set<number>();
+  for (const { run } of shownRuns.value) for (const each of timelines.value[run]?.steps ?? []) union.add(each);
+  return Float64Array.from(union).sort();
+});
+/** Layers of the shown runs in execution order: those of A, then those that only B has. */
+export const layers = computed<LayerInfo[]>(() => {
+  const found = new Map<string, LayerInfo>();
+  for (const { run } of shownRuns.value)
+    for (const info of models.value[run]?.layers ?? []) if (!found.has(info.name)) found.set(info.name, info);
+  return [...found.values()];
+});
+export const layerInfo = computed(() => layers.value.find((info) => info.name === layer.value) ?? null);
