@@ -1,0 +1,403 @@
+"""TensorBoard event files: how records are framed, and an incremental index of one file by byte offset.
+
+A file is a sequence of records, little endian::
+
+    uint64  length of the event
+    uint32  masked CRC-32C of those 8 bytes
+    bytes   the event, a serialised ``Event``
+    uint32  masked CRC-32C of the event
+
+The index reads the length, the step, the wall time and the first value's tag, and seeks past the rest, so that its cost does not
+depend on how big the maps are. The CRC of a payload is checked when the payload is read.
+
+Not thread-safe: one `EventFile` belongs to one thread. `read_event` may be called from any thread.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Collection
+from typing import NamedTuple, Protocol
+
+from tensorboard.compat import tf
+from tensorboard.compat.proto import event_pb2
+
+try:
+    from google_crc32c import value as _crc32c
+except ImportError:  # no wheel for this platform: TensorBoard's pure Python, about 8 MB/s
+    from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import crc32c as _crc32c
+
+_HEADER = struct.Struct("<QI")
+_CRC = struct.Struct("<I")
+_DOUBLE = struct.Struct("<d")
+_FOOTER_BYTES = _CRC.size
+_OVERHEAD_BYTES = _HEADER.size + _FOOTER_BYTES
+_CHUNK_BYTES = 128 * 1024
+_FINGERPRINT_BYTES = 64
+_KINDS_LOOKED_AT = 32
+_MASK_DELTA = 0xA282EAD8
+
+Identity = tuple[int, int]
+
+
+class Notice(NamedTuple):
+    """What is wrong with a file, and where.
+
+    Attributes:
+        file: its path; the store shortens it.
+        byte: offset of the record at fault.
+        message: one sentence for the user.
+    """
+
+    file: str
+    byte: int
+    message: str
+
+
+class Found(NamedTuple):
+    """One record of the index.
+
+    Attributes:
+        tag: in UTF-8, of the event's first value.
+        step, wall_time_s: the event's.
+        offset: of the record in the file; `read_event` takes it.
+        event: the serialised event, its CRC checked, for the tags that were asked to be read eagerly; else None.
+    """
+
+    tag: bytes
+    step: int
+    wall_time_s: float
+    offset: int
+    event: bytes | None
+
+
+class DamagedRecordError(ValueError):
+    """The bytes at an offset are not a record, or not the one that was written."""
+
+    def __init__(self, notice: Notice) -> None:
+        super().__init__(f"{notice.message} ({notice.file}, byte {notice.byte})")
+        self.notice = notice
+
+
+class ReplacedFileError(Exception):
+    """The file shrank, or another one took its name: what was indexed is void."""
+
+
+def masked_crc32c(data: bytes) -> int:
+    """Return the checksum that event files use: CRC-32C, rotated and offset."""
+    crc = _crc32c(data)
+    return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
+
+
+def frame(data: bytes) -> bytes:
+    """Return the record that holds a serialised event."""
+    length = len(data).to_bytes(8, "little")
+    return b"".join((length, _CRC.pack(masked_crc32c(length)), data, _CRC.pack(masked_crc32c(data))))
+
+
+class Source(Protocol):
+    """A file open for reading at any offset: the seam between local files and TensorBoard's file layer."""
+
+    size_bytes: int
+    identity: Identity | None
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return up to `size` bytes from `offset`; fewer only at the end of the file."""
+
+    def close(self) -> None:
+        """Release the file; idempotent."""
+
+
+class _LocalSource:
+    def __init__(self, path: str) -> None:
+        self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by close()
+        status = os.fstat(self._file.fileno())
+        self.size_bytes = status.st_size
+        self.identity: Identity | None = (status.st_dev, status.st_ino)
+
+    def read(self, offset: int, size: int) -> bytes:
+        self._file.seek(offset)
+        data = self._file.read(size)
+        while 0 < len(data) < size:
+            more = self._file.read(size - len(data))
+            if not more:
+                break
+            data += more
+        return data
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _RemoteSource:
+    """Reads through the file system that TensorBoard has registered for the path's scheme."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self.size_bytes = int(tf.io.gfile.stat(path).length)
+        self.identity: Identity | None = None
+        get_filesystem = getattr(tf.io.gfile, "get_filesystem", None)
+        self._filesystem = get_filesystem(path) if get_filesystem else None
+
+    def read(self, offset: int, size: int) -> bytes:
+        if self._filesystem is None:  # TensorFlow is installed, and is TensorBoard's file layer
+            with tf.io.gfile.GFile(self._path, "rb") as file:
+                file.seek(offset)
+                return bytes(file.read(size))
+        # The token is opaque, and named otherwise by each file system; the S3 one reads a byte too many.
+        token = {"opaque_offset": offset, "byte_offset": offset}
+        data, _ = self._filesystem.read(self._path, binary_mode=True, size=size, continue_from=token)
+        return bytes(data[:size])
+
+    def close(self) -> None:
+        pass
+
+
+def is_remote(path: str) -> bool:
+    """Say whether a path has a scheme, as in ``s3://bucket/logs``."""
+    return "://" in path
+
+
+def open_source(path: str) -> Source:
+    """Open a file for reading at any offset.
+
+    Raises:
+        OSError, or the file system's own error: it is not there, or cannot be read.
+    """
+    return _RemoteSource(path) if is_remote(path) else _LocalSource(path)
+
+
+def read_event(source: Source, path: str, offset: int) -> bytes:
+    """Return the serialised event of the record at `offset`.
+
+    Raises:
+        DamagedRecordError: its length or its content does not match the checksum, or the file ends first.
+    """
+    header = source.read(offset, _HEADER.size)
+    if len(header) < _HEADER.size:
+        raise DamagedRecordError(Notice(path, offset, "the file ends before the record"))
+    length, crc = _HEADER.unpack(header)
+    if masked_crc32c(header[:8]) != crc:
+        raise DamagedRecordError(Notice(path, offset, "damaged record: its length does not match the checksum"))
+    if length > source.size_bytes - offset:
+        raise DamagedRecordError(Notice(path, offset, "the file ends before the record"))
+    data = source.read(offset + _HEADER.size, length + _FOOTER_BYTES)
+    if len(data) < length + _FOOTER_BYTES:
+        raise DamagedRecordError(Notice(path, offset, "the file ends before the record"))
+    event = data[:length]
+    if masked_crc32c(event) != _CRC.unpack_from(data, length)[0]:
+        raise DamagedRecordError(Notice(path, offset, "damaged record: its content does not match the checksum"))
+    return event
+
+
+class EventFile:
+    """The index of one event file, brought up to date by `scan`.
+
+    Attributes:
+        path: as given.
+        size_bytes: as of the last scan.
+        kinds: what the first records of others are, by plugin name (``{"scalars", "images"}``).
+        records: how many records were seen, of any kind.
+        damage: what stopped the reading, or None; it is tried again when the file changes.
+    """
+
+    def __init__(self, path: str, prefix: bytes, eager: Collection[bytes] = ()) -> None:
+        """Index the records whose tag starts with `prefix`; hand those with a tag in `eager` over with their event."""
+        self.path = path
+        self.size_bytes = 0
+        self.kinds: set[str] = set()
+        self.records = 0
+        self.damage: Notice | None = None
+        self.damaged_records: list[Notice] = []
+        self._prefix = prefix
+        self._eager = frozenset(eager)
+        self._position = 0
+        self._kinds_left = _KINDS_LOOKED_AT
+        self._identity: Identity | None = None
+        self._fingerprint = b""
+
+    def scan(self, max_records: int = 1 << 62) -> list[Found]:
+        """Index the complete records that were added since the last call.
+
+        Args:
+            max_records: stop after so many records, of any kind; the next call goes on from there.
+
+        Returns:
+            Those that match, in the file's order; empty when there is nothing new.
+
+        Raises:
+            ReplacedFileError: start again with a new `EventFile`.
+            OSError, or the file system's own error: the file cannot be read now.
+        """
+        source = open_source(self.path)
+        try:
+            self._check_same_file(source)
+            self.size_bytes = source.size_bytes
+            found = self._scan(source, max_records)
+            if len(self._fingerprint) < _FINGERPRINT_BYTES:
+                self._fingerprint = source.read(0, min(_FINGERPRINT_BYTES, self._position))
+            return found
+        finally:
+            source.close()
+
+    @property
+    def unread_bytes(self) -> int:
+        """How much of the file, as of the last scan, is not indexed: a torn tail, or what `max_records` left."""
+        return self.size_bytes - self._position
+
+    def _check_same_file(self, source: Source) -> None:
+        if source.size_bytes < self._position or (self._identity is not None and source.identity != self._identity):
+            raise ReplacedFileError(self.path)
+        # Rewritten in place, and already longer than before: only the content tells. Each file starts with its wall time.
+        if self._fingerprint and source.read(0, len(self._fingerprint)) != self._fingerprint:
+            raise ReplacedFileError(self.path)
+        self._identity = source.identity
+
+    def _scan(self, source: Source, max_records: int) -> list[Found]:
+        found: list[Found] = []
+        size = source.size_bytes
+        position = self._position
+        chunk = b""
+        chunk_start = position
+        self.damage = None
+        last = self.records + max_records
+        while position + _OVERHEAD_BYTES <= size and self.records < last:
+            at = position - chunk_start
+            if at + _HEADER.size > len(chunk):
+                chunk, chunk_start, at = source.read(position, _CHUNK_BYTES), position, 0
+                if len(chunk) < _HEADER.size:
+                    break
+            length, crc = _HEADER.unpack_from(chunk, at)
+            if masked_crc32c(chunk[at : at + 8]) != crc:
+                self.damage = Notice(self.path, position, "damaged record: its length does not match the checksum; what follows is not shown")
+                break
+            end = position + _OVERHEAD_BYTES + length
+            if end > size:
+                break
+            start = at + _HEADER.size
+            head = parse_head(chunk, start, start + length)
+            if head is None and at:
+                chunk, chunk_start, at = source.read(position, _CHUNK_BYTES), position, 0
+                start = _HEADER.size
+                head = parse_head(chunk, start, start + length)
+            if head is None and length > len(chunk):
+                chunk, chunk_start, at = source.read(position, length + _OVERHEAD_BYTES), position, 0
+                head = parse_head(chunk, start, start + length)
+            self.records += 1
+            if head is not None:
+                tag, step, wall_time_s = head
+                if tag.startswith(self._prefix):
+                    if tag not in self._eager:
+                        found.append(Found(tag, step, wall_time_s, position, None))
+                    elif (event := self._eager_event(source, position, chunk, start, length)) is not None:
+                        found.append(Found(tag, step, wall_time_s, position, event))
+                elif tag and self._kinds_left:
+                    self._note_kind(chunk[start : start + length])
+            position = end
+        self._position = position
+        return found
+
+    def _eager_event(self, source: Source, position: int, chunk: bytes, start: int, length: int) -> bytes | None:
+        event = chunk[start : start + length]
+        footer = chunk[start + length : start + length + _FOOTER_BYTES]
+        if len(footer) == _FOOTER_BYTES and masked_crc32c(event) == _CRC.unpack(footer)[0]:
+            return event
+        try:
+            return read_event(source, self.path, position)
+        except DamagedRecordError as error:
+            self.damaged_records.append(error.notice)
+            return None
+
+    def _note_kind(self, event: bytes) -> None:
+        self._kinds_left -= 1
+        try:
+            values = event_pb2.Event.FromString(event).summary.value
+        except Exception:  # noqa: BLE001 - protobuf's DecodeError differs between its implementations; a cut event is no loss
+            return
+        for value in values:
+            name = value.metadata.plugin_data.plugin_name
+            self.kinds.add(name or {"simple_value": "scalars", "histo": "histograms", "image": "images"}.get(value.WhichOneof("value") or "", "other data"))
+
+
+def parse_head(data: bytes, start: int, stop: int) -> tuple[bytes, int, float] | None:
+    """Return (tag of the first value, step, wall time) of the event in ``data[start:stop]``, as far as `data` goes.
+
+    The tag is empty where the event has no value, or is none. None: what is needed lies beyond the end of `data`.
+    """
+    tag = b""
+    step = 0
+    wall_time_s = 0.0
+    position = start
+    try:
+        while position < stop:
+            key = data[position]
+            if key == 0x09:  # field 1, fixed64
+                wall_time_s = _DOUBLE.unpack_from(data, position + 1)[0]
+                position += 9
+            elif key == 0x10:  # field 2, varint
+                step, position = _varint(data, position + 1)
+            elif key == 0x2A and not tag:  # field 5: the summary
+                size, position = _varint(data, position + 1)
+                tag = _first_tag(data, position, min(position + size, stop))
+                position += size
+            else:
+                position = _skip(data, position)
+    except (IndexError, struct.error):
+        return None if stop > len(data) else (b"", 0, 0.0)
+    if step >= 1 << 63:
+        step -= 1 << 64
+    return tag, step, wall_time_s
+
+
+def _first_tag(data: bytes, start: int, stop: int) -> bytes:
+    """Return the tag of the first ``Value`` of a ``Summary``."""
+    position = start
+    while position < stop:
+        if data[position] != 0x0A:  # field 1: a value
+            position = _skip(data, position)
+            continue
+        size, position = _varint(data, position + 1)
+        stop = min(position + size, stop)
+        while position < stop:
+            if data[position] == 0x0A:  # field 1: the tag
+                size, position = _varint(data, position + 1)
+                if position + size > len(data):
+                    raise IndexError
+                return data[position : min(position + size, stop)]
+            position = _skip(data, position)
+    return b""
+
+
+def _varint(data: bytes, position: int) -> tuple[int, int]:
+    byte = data[position]
+    position += 1
+    if byte < 0x80:
+        return byte, position
+    value = byte & 0x7F
+    shift = 7
+    while True:
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value & 0xFFFFFFFFFFFFFFFF, position
+        shift += 7
+        if shift > 63:
+            raise struct.error("varint of more than 10 bytes")
+
+
+def _skip(data: bytes, position: int) -> int:
+    """Return the position after the field at `position`."""
+    key, position = _varint(data, position)
+    wire_type = key & 7
+    if wire_type == 0:
+        return _varint(data, position)[1]
+    if wire_type == 1:
+        return position + 8
+    if wire_type == 2:
+        size, position = _varint(data, position)
+        return position + size
+    if wire_type == 5:
+        return position + 4
+    raise struct.error(f"wire type {wire_type}")
