@@ -284,16 +284,41 @@ def histogram_event(layer: str, bins: Array, counts: Array, step: int, wall_time
     """Return the event from which the stock Histograms and Distributions tabs show a layer's values.
 
     Args:
-        bins, counts: as in the ``layer`` record.
+        layer: its name.
+        bins, counts: as in the ``layer`` record, at least one bin.
+        step, wall_time_s: of the logged step.
     """
-    left, right = bin_bounds(bins)
-    buckets = np.stack([left, right, counts.astype(np.float64)], axis=1)
+    buckets = _stock_buckets(bins.astype(np.int64), counts.astype(np.float64))
     tensor = tensor_pb2.TensorProto(
         dtype=types_pb2.DT_DOUBLE,
         tensor_shape=_shape(buckets.shape),
         tensor_content=buckets.astype("<f8").tobytes(),
     )
     return _event(HISTOGRAM_TAG_PREFIX + layer, tensor, _stock_metadata("histograms", summary_pb2.DATA_CLASS_TENSOR), step, wall_time_s)
+
+
+_STOCK_OCTAVES = 10
+
+
+def _stock_buckets(bins: Array, counts: Array) -> Array:
+    """Return float64 [k, 3]: left, right, count; without a gap, in full for the ten octaves below the largest magnitude.
+
+    What is smaller could not be seen in those tabs, and shares one bucket with zero.
+    """
+    top = int(np.abs(bins).max())
+    cut = max(top - 4 * _STOCK_OCTAVES, 0) + 1
+    edge = LOWER_EDGES[max(cut, 2)]
+    has_negative, has_positive = bool((bins < 0).any()), bool((bins > 0).any())
+    rows = [(-edge if has_negative else 0.0, edge if has_positive or not has_negative else 0.0, counts[np.abs(bins) < cut].sum())]
+    for sign, present in ((-1, has_negative), (1, has_positive)):
+        if not present:
+            continue
+        side = dict(zip((sign * bins).tolist(), counts.tolist(), strict=True))
+        outermost = max(side)
+        for magnitude in range(cut, outermost + 1):
+            low, high = LOWER_EDGES[magnitude], LOWER_EDGES[min(magnitude + 1, HISTOGRAM_MAX_BIN + 1)]
+            rows.append((low, high, side.get(magnitude, 0.0)) if sign > 0 else (-high, -low, side.get(magnitude, 0.0)))
+    return np.array(sorted(rows))
 
 
 def image_event(layer: str, png: bytes, width: int, height: int, step: int, wall_time_s: float) -> event_pb2.Event:

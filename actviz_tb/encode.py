@@ -1,0 +1,128 @@
+"""A step's record as serialised events; runs in the writer's thread."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from actviz_tb.mosaic import fold, mosaic
+from actviz_tb.recording import HostMaps, HostRecording, LayerDescription
+from actviz_tb.statistics import LayerStatistics
+from tensorboard_plugin.actviz import wire
+
+INPUTS = "inputs"
+"""Name under which a recording keeps the maps of the model's input."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """All that is written for one logged step.
+
+    Attributes:
+        training: statistics of the training forward, and its maps when there is no probe.
+        probe: maps of the probe, or None.
+        labels: of the samples, or None.
+        stock_histograms, stock_images: also write what TensorBoard's own tabs show.
+    """
+
+    step: int
+    wall_time_s: float
+    training: HostRecording
+    probe: HostRecording | None
+    labels: Sequence[str] | None
+    stock_histograms: bool
+    stock_images: bool
+
+
+def step_events(record: StepRecord) -> Iterator[tuple[str | None, bytes]]:
+    """Yield (layer or None, serialised event); the step's statistics come last, so that a step that a reader sees is whole."""
+    when = (record.step, record.wall_time_s)
+    shown, source = (record.training, "train") if record.probe is None else (record.probe, "probe")
+    for name, kept in shown.maps.items():
+        if name == INPUTS:
+            labels = None if record.labels is None else list(record.labels[: len(kept.data)])
+            yield None, _event(wire.run_tag("inputs"), "inputs", {**_maps_fields(kept, source), "labels": labels}, _maps_arrays(kept), when)
+            continue
+        fields = {"layer": name, **_maps_fields(kept, source)}
+        yield name, _event(wire.layer_tag("maps", name), "maps", fields, _maps_arrays(kept), when)
+        if record.stock_images:
+            png, width, height = _mosaic_png(kept)
+            yield name, wire.image_event(name, png, width, height, *when).SerializeToString()
+    for name, found in record.training.statistics.items():
+        fields = {"layer": name, "sampled_every": record.training.sampled_every[name]}
+        yield name, _event(wire.layer_tag("layer", name), "layer", fields, _layer_arrays(found), when)
+        if record.stock_histograms and len(found.bins):
+            yield name, wire.histogram_event(name, found.bins, found.bin_counts, *when).SerializeToString()
+    yield None, _event(wire.run_tag("step"), "step", *_step_parts(record.training.statistics), when)
+
+
+def model_event(
+    model: str, layers: Sequence[LayerDescription], modules: Sequence[Mapping[str, Any]], step: int, wall_time_s: float
+) -> bytes:
+    """Return the event of the model record."""
+    fields = {"model": model, "layers": [asdict(layer) for layer in layers], "modules": list(modules)}
+    return _event(wire.run_tag("model"), "model", fields, {}, (step, wall_time_s))
+
+
+def run_event(kind: str, fields: Mapping[str, Any], step: int, wall_time_s: float) -> bytes:
+    """Return the event of a record without arrays that belongs to the run: a session or a mark."""
+    return _event(wire.run_tag(kind), kind, fields, {}, (step, wall_time_s))
+
+
+def _event(
+    tag: str, kind: str, fields: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]], when: tuple[int, float]
+) -> bytes:
+    return wire.record_event(tag, wire.pack(kind, fields, arrays), *when).SerializeToString()
+
+
+def _maps_fields(kept: HostMaps, source: str) -> dict[str, Any]:
+    return {
+        "source": source,
+        "layout": kept.maps.layout,
+        "shape": kept.shape,
+        "samples": list(range(len(kept.data))),
+        "channels": kept.maps.channels,
+        "units": kept.maps.units,
+        "pool": kept.maps.pool,
+    }
+
+
+def _maps_arrays(kept: HostMaps) -> dict[str, npt.NDArray[Any]]:
+    return {"data": kept.data, "low": kept.low, "high": kept.high, "mean": kept.mean}
+
+
+_PROFILE_CHANNELS = 4096
+
+
+def _layer_arrays(found: LayerStatistics) -> dict[str, npt.NDArray[Any]]:
+    arrays: dict[str, npt.NDArray[Any]] = {"bins": found.bins, "counts": found.bin_counts}
+    profile = {"channel_mean": found.channel_mean, "channel_max": found.channel_max, "channel_zero": found.channel_zero}
+    channels = len(found.channel_mean)
+    if channels > _PROFILE_CHANNELS:
+        kept = (np.arange(_PROFILE_CHANNELS) * channels // _PROFILE_CHANNELS).astype(np.uint32)
+        arrays["channels"] = kept
+        profile = {name: values[kept] for name, values in profile.items()}
+    return arrays | profile
+
+
+def _step_parts(found: Mapping[str, LayerStatistics]) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    counts = np.array([[each.counts[name] for name in wire.COUNTS] for each in found.values()], dtype=np.int64)
+    moments = np.array([[each.moments[name] for name in wire.MOMENTS] for each in found.values()], dtype=np.float32)
+    shape = (len(found), -1)
+    return {"layers": list(found)}, {"counts": counts.reshape(shape), "moments": moments.reshape(shape)}
+
+
+def _mosaic_png(kept: HostMaps) -> tuple[bytes, int, int]:
+    values = wire.dequantise(kept.data, kept.low, kept.high)
+    if kept.maps.layout == "vector":
+        values = np.stack([[fold(row[0, 0])] for row in values])
+    samples, channels, height, width = values.shape
+    image = mosaic(values.reshape(samples * channels, height, width), columns=channels if channels > 1 else None)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue(), image.width, image.height

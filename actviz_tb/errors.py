@@ -1,0 +1,41 @@
+"""Errors and warnings of the logging library."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ActvizError(Exception):
+    """Base class of what this library raises."""
+
+
+class ArgumentError(ActvizError, ValueError):
+    """An argument's value cannot be used; the message says what was given, what was expected and what to do."""
+
+
+class ArgumentTypeError(ActvizError, TypeError):
+    """An argument has the wrong type; the message says what was given and what was expected."""
+
+
+class LayerNotFoundError(ActvizError, KeyError, IndexError):
+    """No layer has that name, index or pattern; the message lists the nearest names, or how many layers there are."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""  # a KeyError shows its argument quoted
+
+
+class LoggingError(ActvizError, RuntimeError):
+    """Recording a step failed, and ``on_error="raise"`` asked to be told at once."""
+
+
+class ActvizWarning(UserWarning):
+    """Something was not recorded; training goes on. Each kind of fault is reported once a layer."""
+
+
+def nearest(name: str, names: Iterable[str], count: int = 5) -> str:
+    """Return the names most like `name`, quoted and separated by commas, for an error message."""
+    names = list(dict.fromkeys(names))
+    close = difflib.get_close_matches(name, names, n=count, cutoff=0.4)
+    inside = [each for each in names if each not in close and (name in each or each in name)]
+    return ", ".join(repr(each) for each in (close + inside or names)[:count])

@@ -1,0 +1,157 @@
+"""From an activation tensor to small 2-D maps, quantised to uint8, on the tensor's own device.
+
+========================  ==============  ====================================================
+output                    layout          maps
+========================  ==============  ====================================================
+(N, C, H, W)              ``channels``    C maps of H x W (of (N, H, W, C): the same)
+(N, C, D, H, W)           ``channels``    C maps of H x W at the middle depth
+(N, T, D) or (N, C, L)    ``sequence``    one map T x D, or C x L
+(N, D)                    ``vector``      D values, folded near-square for display
+========================  ==============  ====================================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+LEVELS = 254
+NONFINITE = 255
+MAX_UNITS = 4096
+"""A vector keeps at most so many of its values, evenly spaced."""
+_VECTOR_VALUES = 16384
+
+_CHANNELS_LAST = (nn.Linear, nn.LayerNorm, nn.Embedding)
+_CHANNELS_FIRST_1D = (
+    nn.Conv1d,
+    nn.ConvTranspose1d,
+    nn.BatchNorm1d,
+    nn.InstanceNorm1d,
+    nn.GroupNorm,
+    nn.MaxPool1d,
+    nn.AvgPool1d,
+    nn.AdaptiveAvgPool1d,
+    nn.AdaptiveMaxPool1d,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much the maps keep.
+
+    Attributes:
+        samples: inputs.
+        channels: channels a layer, chosen evenly once, so that a channel keeps its identity.
+        size: pixels a side of a channel's map; a sequence's map has at most twice as many.
+    """
+
+    samples: int
+    channels: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Maps:
+    """Quantised maps of one output: value = low + data * (high - low) / LEVELS; data == NONFINITE is NaN or infinite.
+
+    Attributes:
+        layout: ``channels``, ``sequence`` or ``vector``.
+        data: uint8 [S, C, h, w].
+        low, high, mean: float32 [S, C], over the finite values of each whole map.
+        channels: indices of the C kept channels; ``(0,)`` for a sequence or a vector.
+        units: indices of the kept values of a vector, else None.
+        pool: (ph, pw): a pixel is the mean of so many values.
+    """
+
+    layout: str
+    data: Tensor
+    low: Tensor
+    high: Tensor
+    mean: Tensor
+    channels: tuple[int, ...]
+    units: tuple[int, ...] | None
+    pool: tuple[int, int]
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return (self.data, self.low, self.high, self.mean)
+
+
+def layout(shape: torch.Size, module: nn.Module | None = None) -> tuple[str | None, int | None]:
+    """Return (layout, channel axis) of an output of that shape; a layout of None means that it has no maps."""
+    last = len(shape) - 1
+    match len(shape):
+        case 0:
+            return None, None
+        case 1:
+            return "vector", None
+        case 2:
+            return "vector", 1
+        case 3:
+            return "sequence", 1 if isinstance(module, _CHANNELS_FIRST_1D) else last
+        case 4 | 5:
+            return "channels", last if isinstance(module, _CHANNELS_LAST) else 1
+        case _:
+            return None, last
+
+
+def evenly(count: int, keep: int) -> tuple[int, ...]:
+    """Return at most `keep` indices below `count`, evenly spaced, the first one included."""
+    if count <= keep:
+        return tuple(range(count))
+    return tuple(index * count // keep for index in range(keep))
+
+
+def extract(activation: Tensor, layout: str, channel_axis: int | None, limits: Limits) -> Maps | None:
+    """Return the maps of the first samples of a floating point output, or None where it has no element to show.
+
+    Args:
+        activation: first axis: samples; detached.
+        layout, channel_axis: of `layout`.
+    """
+    if activation.numel() == 0:
+        return None
+    if layout == "vector":
+        return _vector(activation, limits)
+    x = activation[: limits.samples]
+    if layout == "sequence":
+        return _quantise(x[:, None].float(), layout, (0,), 2 * limits.size)
+    if channel_axis == x.ndim - 1:
+        x = x.movedim(-1, 1)
+    if x.ndim == 5:
+        x = x[:, :, x.shape[2] // 2]
+    channels = evenly(x.shape[1], limits.channels)
+    if len(channels) < x.shape[1]:
+        x = x[:, list(channels)]
+    return _quantise(x.float(), layout, channels, limits.size)
+
+
+def _vector(activation: Tensor, limits: Limits) -> Maps:
+    x = activation.reshape(len(activation), -1)
+    units = evenly(x.shape[1], MAX_UNITS)
+    samples = max(limits.samples, min(64, _VECTOR_VALUES // len(units)))
+    x = x[:samples]
+    if len(units) < x.shape[1]:
+        x = x[:, list(units)]
+    return _quantise(x[:, None, None, :].float(), "vector", (0,), None, units)
+
+
+def _quantise(x: Tensor, layout: str, channels: tuple[int, ...], size: int | None, units: tuple[int, ...] | None = None) -> Maps:
+    height, width = x.shape[2:]
+    pool = (1, 1) if size is None else (-(-height // size), -(-width // size))
+    mask = torch.isfinite(x)
+    mean = torch.where(mask, x, 0).sum(dim=(2, 3)) / mask.sum(dim=(2, 3))
+    if pool != (1, 1):
+        # The last row and column are means of what is left there.
+        x = torch.nn.functional.avg_pool2d(x, pool, ceil_mode=True, count_include_pad=False)
+        mask = torch.isfinite(x)
+    low = torch.where(mask, x, torch.inf).amin(dim=(2, 3))
+    high = torch.where(mask, x, -torch.inf).amax(dim=(2, 3))
+    empty = low > high
+    low, high = torch.where(empty, 0, low), torch.where(empty, 0, high)
+    span = high - low
+    factor = torch.where(span > 0, LEVELS / span, 0)
+    levels = ((torch.where(mask, x, 0) - low[..., None, None]) * factor[..., None, None]).round_().clamp_(0, LEVELS)
+    data = torch.where(mask, levels, NONFINITE).to(torch.uint8)
+    return Maps(layout=layout, data=data, low=low, high=high, mean=mean, channels=channels, units=units, pool=pool)

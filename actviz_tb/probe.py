@@ -1,0 +1,77 @@
+"""Running a fixed batch through a model in training, and leaving no trace of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten, tree_map
+
+from actviz_tb.errors import ArgumentError, ArgumentTypeError
+
+
+class Probe:
+    """A fixed input batch.
+
+    Args:
+        batch: a tensor (the model's first argument), a tuple or list (its positional arguments), or a mapping (its keyword
+            arguments). Copied, so that later changes to it do not matter.
+        labels: one a sample, or None.
+    """
+
+    def __init__(self, batch: Any, labels: Any = None) -> None:
+        tensors = [leaf for leaf in tree_flatten(batch)[0] if isinstance(leaf, Tensor)]
+        if not tensors:
+            raise ArgumentTypeError(
+                f"probe={type(batch).__name__} has no tensor; expected the model's input batch: a tensor, a tuple of positional or a dict of keyword arguments"
+            )
+        if tensors[0].ndim == 0 or len(tensors[0]) == 0:
+            raise ArgumentError(f"the probe has shape {tuple(tensors[0].shape)}; expected a batch of at least one sample along its first axis")
+        self.samples = len(tensors[0])
+        self.labels = None if labels is None else [_label(label) for label in labels]
+        if self.labels is not None and len(self.labels) != self.samples:
+            raise ArgumentError(f"{len(self.labels)} probe_labels for a probe of {self.samples} samples; expected one a sample")
+        self._batch = tree_map(lambda leaf: leaf.detach().clone() if isinstance(leaf, Tensor) else leaf, batch)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of its first tensor."""
+        return tuple(self.first_tensor().shape)
+
+    def first_tensor(self) -> Tensor:
+        return next(leaf for leaf in tree_flatten(self._batch)[0] if isinstance(leaf, Tensor))
+
+    def run(self, model: nn.Module) -> None:
+        """Run the batch through `model`: evaluation mode, no gradients; RNG state and training flags as before afterwards."""
+        parameter = next(model.parameters(), None)
+        if parameter is not None and self.first_tensor().device != parameter.device:
+            device = parameter.device
+            self._batch = tree_map(lambda leaf: leaf.to(device) if isinstance(leaf, Tensor) else leaf, self._batch)
+        devices = [self.first_tensor().device] if self.first_tensor().is_cuda else []
+        with torch.no_grad(), torch.random.fork_rng(devices), _evaluating(model):
+            if isinstance(self._batch, Mapping):
+                model(**self._batch)
+            elif isinstance(self._batch, (tuple, list)):
+                model(*self._batch)
+            else:
+                model(self._batch)
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    # By attribute, not by train(): models override train() to keep parts frozen.
+    flags = [(module, module.training) for module in model.modules()]
+    try:
+        for module, _ in flags:
+            module.training = False
+        yield
+    finally:
+        for module, training in flags:
+            module.training = training
+
+
+def _label(label: object) -> str:
+    return str(label.item()) if isinstance(label, Tensor) and label.numel() == 1 else str(label)

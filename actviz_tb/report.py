@@ -1,0 +1,55 @@
+"""What a logger recorded, what it did not and why, and what it cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class LayerReport:
+    """One layer's share.
+
+    Attributes:
+        steps: logged steps at which it was recorded.
+        time_ms: time spent in its hooks, a logged step on average.
+        size_bytes: bytes written for it, a logged step on average.
+    """
+
+    steps: int
+    time_ms: float
+    size_bytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Coverage and cost of a logger; ``print(logger.report())`` shows it as a table.
+
+    Attributes:
+        steps: logged steps.
+        layers: the recorded layers, in execution order.
+        never_fired: modules that were hooked but not called in any logged forward.
+        skipped: outputs that were not recorded, and why.
+        faults: how often recording failed, by layer (``""``: outside a layer).
+        time_ms: time taken from the training loop, a logged step on average.
+        size_bytes: bytes written in all.
+    """
+
+    steps: int
+    layers: dict[str, LayerReport]
+    never_fired: list[str]
+    skipped: dict[str, str]
+    faults: dict[str, int]
+    time_ms: float
+    size_bytes: int
+
+    def __str__(self) -> str:
+        lines = [f"{self.steps} logged steps, {len(self.layers)} layers, {self.time_ms:.2f} ms a logged step, {self.size_bytes} bytes in all"]
+        width = max(map(len, self.layers), default=5)
+        if self.layers:
+            lines.append(f"{'layer':{width}}  {'steps':>7}  {'ms/step':>8}  {'bytes/step':>10}")
+        for name, layer in self.layers.items():
+            lines.append(f"{name:{width}}  {layer.steps:>7}  {layer.time_ms:>8.3f}  {layer.size_bytes:>10.0f}")
+        lines += [f"never called: {name}" for name in self.never_fired]
+        lines += [f"not recorded: {name}: {reason}" for name, reason in self.skipped.items()]
+        lines += [f"failed {count} times: {name or 'outside a layer'}" for name, count in self.faults.items()]
+        return "\n".join(lines)

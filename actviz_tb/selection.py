@@ -1,0 +1,121 @@
+"""Which modules are recorded, and under which name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from torch import nn
+
+from actviz_tb.errors import ArgumentError, ArgumentTypeError, LayerNotFoundError, nearest
+
+Predicate = Callable[[str, nn.Module], bool]
+Layers = str | type[nn.Module] | Predicate | Sequence[str | type[nn.Module]]
+
+_WRAPPER_PREFIXES = ("module.", "_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
+_CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
+
+
+@dataclass(frozen=True, slots=True)
+class SelectedModule:
+    """A module to hook.
+
+    Attributes:
+        name: its path without wrappers' prefixes; the root goes by its class's name.
+        module: itself.
+        always: record each of its outputs; else only those that are not its last child's output as it is.
+    """
+
+    name: str
+    module: nn.Module
+    always: bool
+
+
+def module_name(root: nn.Module, path: str) -> str:
+    """Return a module's display name: its path without the parts that wrappers (DDP, compile, FSDP) put in.
+
+    >>> module_name(nn.Sequential(), "_orig_mod.module.conv1")
+    'conv1'
+    """
+    dotted = path + "."
+    for prefix in _WRAPPER_PREFIXES:
+        while dotted.startswith(prefix):
+            dotted = dotted[len(prefix) :]
+        dotted = dotted.replace("." + prefix, ".")
+    return dotted[:-1] or type(unwrapped(root)).__name__
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return the user's own module inside DataParallel, DistributedDataParallel and ``torch.compile`` wrappers."""
+    while True:
+        inner = getattr(model, "_orig_mod", None)
+        if inner is None and isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            inner = model.module
+        if not isinstance(inner, nn.Module):
+            return model
+        model = inner
+
+
+def select(root: nn.Module, layers: Layers | None) -> list[SelectedModule]:
+    """Return the modules to hook.
+
+    Args:
+        root: the watched model.
+        layers: None for every leaf module, plus blocks whose output differs from their last child's; globs on names
+            (``"encoder.*"``; ``"!*.dropout"`` takes away), module types, or a predicate ``(name, module) -> bool``.
+
+    Raises:
+        LayerNotFoundError: a pattern or type matches nothing, or all of them together leave nothing.
+        ArgumentTypeError: `layers` is something else.
+    """
+    modules = [(module_name(root, path), module) for path, module in root.named_modules() if not isinstance(module, _CONTAINERS)]
+    if layers is None:
+        return [SelectedModule(name, module, always=not any(module.children())) for name, module in modules]
+    if isinstance(layers, (str, type)) or not callable(layers):
+        chosen = _matching(modules, [layers] if isinstance(layers, (str, type)) else layers)
+    else:
+        chosen = [(name, module) for name, module in modules if layers(name, module)]
+        if not chosen:
+            raise LayerNotFoundError(f"layers={layers!r} accepts none of the {len(modules)} modules of {type(root).__name__}")
+    return [SelectedModule(name, module, always=True) for name, module in chosen]
+
+
+def _matching(modules: list[tuple[str, nn.Module]], rules: object) -> list[tuple[str, nn.Module]]:
+    if not isinstance(rules, Sequence):
+        raise ArgumentTypeError(
+            f"layers={rules!r} is a {type(rules).__name__}; expected a glob such as 'encoder.*', a module type, a sequence of these, "
+            "or a predicate (name, module) -> bool"
+        )
+    if not rules:
+        raise ArgumentError("layers is empty; leave it out to record every layer")
+    included: set[str] = set()
+    excluded: set[str] = set()
+    only_exclusions = True
+    for rule in rules:
+        if isinstance(rule, type) and issubclass(rule, nn.Module):
+            matches = {name for name, module in modules if isinstance(module, rule)}
+        elif isinstance(rule, str):
+            pattern = rule.removeprefix("!")
+            matches = {name for name, _ in modules if fnmatchcase(name, pattern)}
+        else:
+            raise ArgumentTypeError(f"layers has {rule!r} in it; expected globs and module types")
+        if not matches:
+            raise _no_match(rule, modules)
+        if isinstance(rule, str) and rule.startswith("!"):
+            excluded |= matches
+        else:
+            included |= matches
+            only_exclusions = False
+    chosen = [(name, module) for name, module in modules if (only_exclusions or name in included) and name not in excluded]
+    if not chosen:
+        raise LayerNotFoundError(f"layers={list(rules)!r} leaves no layer: the patterns with '!' take away all that the others choose")
+    return chosen
+
+
+def _no_match(rule: str | type, modules: list[tuple[str, nn.Module]]) -> LayerNotFoundError:
+    if isinstance(rule, str):
+        names = nearest(rule.removeprefix("!"), (name for name, _ in modules))
+        return LayerNotFoundError(f"layer pattern {rule!r} matches none of the {len(modules)} modules; the nearest names: {names}")
+    types = sorted({type(module).__name__ for _, module in modules})
+    return LayerNotFoundError(f"no module is a {rule.__name__}; the model has {', '.join(types)}")

@@ -1,0 +1,283 @@
+"""Statistics of one activation tensor: pure functions from a tensor to small tensors on the same device.
+
+Nothing here waits for the device, save that on the CPU, where it costs nothing, a finite sum is taken as the proof
+that there is neither NaN nor Inf, and the slower masked path is skipped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+NEAR_ZERO = 1e-3
+"""A value is near zero when its absolute value is at most this fraction of the layer's RMS."""
+SATURATION_MARGIN = 0.01
+"""A value is saturated within this fraction of the output range from a bound."""
+HISTOGRAM_EXACT_UP_TO = 1 << 20
+"""Histograms of larger tensors are of every n-th element, n odd, so that no channel or position is preferred."""
+_HISTOGRAM_SAMPLE = 1 << 17
+_SIGN = 1024
+_CODE_SHIFT = 21
+_NONFINITE_CODE = 1020
+
+Bounds = tuple[float | None, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class ActivationSummary:
+    """Statistics of one output, on its device; float32 and int64. C is the number of channels (1 without a channel axis).
+
+    Attributes:
+        count: number of elements.
+        channel_count: elements a channel, non-finite ones included.
+        sampled_every: the histogram is of every n-th element.
+        finite: finite elements a channel, int64 [C].
+        total: sum of the finite elements a channel [C].
+        low, high: smallest and largest finite element a channel [C]; +Inf and -Inf where there is none.
+        zero: exact zeros a channel [C].
+        moments: [scale, sum of z**2, sum of z**4] with z = (x - mean) / scale over the finite elements [3].
+        extra: int64 [near_zero, saturated (-1: not applicable), nan, posinf, neginf].
+        histogram: counts by sign and magnitude, int64 [2048], see `histogram`.
+    """
+
+    count: int
+    channel_count: int
+    sampled_every: int
+    finite: Tensor
+    total: Tensor
+    low: Tensor
+    high: Tensor
+    zero: Tensor
+    moments: Tensor
+    extra: Tensor
+    histogram: Tensor
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return (self.finite, self.total, self.low, self.high, self.zero, self.moments, self.extra, self.histogram)
+
+
+class Scratch:
+    """One float32 work buffer a device, grown as needed, so that a logged step allocates no large memory."""
+
+    def __init__(self) -> None:
+        self._buffers: dict[torch.device, Tensor] = {}
+
+    def like(self, tensor: Tensor) -> Tensor:
+        buffer = self._buffers.get(tensor.device)
+        if buffer is None or buffer.numel() < tensor.numel():
+            buffer = torch.empty(tensor.numel(), dtype=torch.float32, device=tensor.device)
+            self._buffers[tensor.device] = buffer
+        return buffer[: tensor.numel()].view(tensor.shape)
+
+
+_SATURATING: Mapping[type[nn.Module], Bounds] = {
+    nn.Sigmoid: (0.0, 1.0),
+    nn.Hardsigmoid: (0.0, 1.0),
+    nn.Tanh: (-1.0, 1.0),
+    nn.Softsign: (-1.0, 1.0),
+    nn.ReLU6: (None, 6.0),
+}
+
+
+def saturation_bounds(module: nn.Module | None) -> Bounds | None:
+    """Return the bounds at which the module's output saturates, or None when it does not."""
+    if isinstance(module, nn.Hardtanh) and not isinstance(module, nn.ReLU6):
+        return (float(module.min_val), float(module.max_val))
+    return _SATURATING.get(type(module)) if module is not None else None
+
+
+def summarise(activation: Tensor, channel_axis: int | None, bounds: Bounds | None, scratch: Scratch) -> ActivationSummary:
+    """Return the statistics of a floating point tensor with at least one element.
+
+    Half types are widened before anything is added up: fp16 overflows at 65504.
+
+    Args:
+        activation: any shape; detached.
+        channel_axis: the axis of the channels, None for a single channel.
+        bounds: of `saturation_bounds`.
+        scratch: work buffers, shared between the layers of a step.
+    """
+    x = activation if activation.dtype == torch.float32 else activation.float()
+    if x.ndim == 0:
+        x = x.reshape(1)
+        channel_axis = None
+    channels = x.shape[channel_axis] if channel_axis is not None else 1
+    reduced = [axis for axis in range(x.ndim) if channel_axis is None or axis != channel_axis % x.ndim]
+    work = scratch.like(x)
+
+    def by_channel(values: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        return values.sum(dim=reduced, dtype=dtype).reshape(channels) if reduced else values.reshape(channels).clone()
+
+    count = x.numel()
+    # A sum of ones in float32 is exact up to 2**24; float64 costs three times as much.
+    ones = torch.float32 if count < 1 << 24 or x.device.type == "mps" else torch.float64
+    total = by_channel(x)
+    clean = x.device.type == "cpu" and math.isfinite(total.sum().item())
+    if clean:
+        values = x
+        low, high = _extremes(x, x, reduced, channels)
+        finite = torch.full((channels,), count // channels, dtype=torch.int64)
+        nonfinite = torch.zeros(3, dtype=torch.int64)
+    else:
+        mask = torch.isfinite(x)
+        values = x.masked_fill(~mask, 0.0)
+        low, high = _extremes(x.masked_fill(~mask, torch.inf), x.masked_fill(~mask, -torch.inf), reduced, channels)
+        finite = by_channel(mask)
+        total = by_channel(values if x.device.type == "mps" else values.double())
+        nonfinite = torch.stack([torch.isnan(x).sum(), (x == torch.inf).sum(), (x == -torch.inf).sum()])
+    elements = finite.sum()
+    mean = (total.sum() / elements).to(torch.float32)
+    zero = by_channel(torch.eq(x, 0, out=work), ones).to(torch.int64)
+
+    # Scaled by the largest value, so that neither square nor fourth power leaves the range of float32.
+    scale = torch.maximum(low.amin().abs(), high.amax().abs())
+    scale = torch.where(scale > 0, scale, torch.ones_like(scale))
+    torch.sub(values, mean, out=work).div_(scale)
+    if not clean:
+        work.mul_(mask)
+    second = work.mul_(work).sum()
+    fourth = work.mul_(work).sum()
+    rms = torch.sqrt(second / elements + (mean / scale) ** 2) * scale
+    near_zero = torch.le(torch.abs(values, out=work), NEAR_ZERO * rms, out=work).sum(dtype=ones).to(torch.int64)
+    if not clean:
+        near_zero = (near_zero - nonfinite.sum()).clamp_(min=0)
+    return ActivationSummary(
+        count=count,
+        channel_count=count // channels,
+        sampled_every=histogram_stride(count),
+        finite=finite,
+        total=total,
+        low=low,
+        high=high,
+        zero=zero,
+        moments=torch.stack([scale, second, fourth]),
+        extra=torch.cat([torch.stack([near_zero, _saturated(x, bounds, work)]), nonfinite]),
+        histogram=histogram(x),
+    )
+
+
+def histogram_stride(count: int) -> int:
+    """Return n such that the histogram of `count` elements is of every n-th: 1, or odd and coprime to powers of two."""
+    if count <= HISTOGRAM_EXACT_UP_TO:
+        return 1
+    return (count // _HISTOGRAM_SAMPLE) | 1
+
+
+def histogram(x: Tensor) -> Tensor:
+    """Return int64 [2048]: how many elements have each upper 11 bits (sign, exponent, two bits of mantissa) as float32.
+
+    Index m counts negative, index 1024 + m positive elements with magnitude code m, a quarter of an octave each.
+    """
+    flat = x.reshape(-1)[:: histogram_stride(x.numel())].contiguous()
+    codes = (flat.view(torch.int32) >> _CODE_SHIFT).add_(_SIGN)
+    if codes.device.type == "cpu":
+        return torch.bincount(codes, minlength=2 * _SIGN)
+    # bincount waits for the device, to learn the largest code.
+    counts = torch.zeros(2 * _SIGN, dtype=torch.int64, device=codes.device)
+    return counts.scatter_add_(0, codes.long(), torch.ones_like(codes, dtype=torch.int64))
+
+
+def _extremes(low: Tensor, high: Tensor, reduced: list[int], channels: int) -> tuple[Tensor, Tensor]:
+    if not reduced:
+        return low.reshape(channels).clone(), high.reshape(channels).clone()
+    return low.amin(dim=reduced).reshape(channels), high.amax(dim=reduced).reshape(channels)
+
+
+def _saturated(x: Tensor, bounds: Bounds | None, work: Tensor) -> Tensor:
+    if bounds is None:
+        return torch.full((), -1, dtype=torch.int64, device=x.device)
+    low, high = bounds
+    margin = SATURATION_MARGIN * ((high or 0.0) - (low or 0.0))
+    count = torch.zeros((), dtype=torch.int64, device=x.device)
+    if low is not None:
+        count = count + torch.le(x, low + margin, out=work).sum().to(torch.int64)
+    if high is not None:
+        count = count + torch.ge(x, high - margin, out=work).sum().to(torch.int64)
+    return count
+
+
+@dataclass(frozen=True, slots=True)
+class LayerStatistics:
+    """Statistics of one output as plain numbers; NaN where there is no finite element.
+
+    Attributes:
+        counts: count, zero, near_zero, saturated (-1: not applicable), nan, posinf, neginf, channels, dead_channels.
+        moments: mean, std, min, max, rms, kurtosis (of a normal distribution: 3) over the finite elements.
+        bins, bin_counts: the histogram's occupied bins, ascending, int16 and uint32: 0 for exact zeros, +m and -m for
+            positive and negative magnitude code m.
+        channel_mean, channel_max, channel_zero: mean, largest absolute value, fraction of exact zeros, float32 [C].
+    """
+
+    counts: dict[str, int]
+    moments: dict[str, float]
+    bins: npt.NDArray[np.int16]
+    bin_counts: npt.NDArray[np.uint32]
+    channel_mean: npt.NDArray[np.float32]
+    channel_max: npt.NDArray[np.float32]
+    channel_zero: npt.NDArray[np.float32]
+
+
+def finalise(summary: ActivationSummary, arrays: Sequence[npt.NDArray[Any]]) -> LayerStatistics:
+    """Turn a summary into numbers, in float64 on the host.
+
+    Args:
+        summary: for its counts; its tensors are not touched.
+        arrays: the contents of ``summary.tensors()``, in that order.
+    """
+    finite, total, low, high, zero, (scale, second, fourth), extra, codes = arrays
+    near_zero, saturated, nan, posinf, neginf = (int(value) for value in extra)
+    elements = int(finite.sum())
+    zeros = int(zero.sum())
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = float(np.float64(total.sum(dtype=np.float64)) / elements) if elements else math.nan
+        variance = float(second) / elements if elements else math.nan
+        moments = {
+            "mean": mean,
+            "std": math.sqrt(variance) * float(scale),
+            "min": float(low.min()) if elements else math.nan,
+            "max": float(high.max()) if elements else math.nan,
+            "rms": math.hypot(math.sqrt(variance) * float(scale), mean),
+            "kurtosis": float(fourth) / elements / variance**2 if elements and variance > 0 else math.nan,
+        }
+        has_finite = finite > 0
+        channel_mean = np.where(has_finite, total / finite, np.nan)
+        channel_max = np.where(has_finite, np.maximum(np.abs(low), np.abs(high)), np.nan)
+    counts = {
+        "count": summary.count,
+        "zero": zeros,
+        "near_zero": near_zero,
+        "saturated": saturated,
+        "nan": nan,
+        "posinf": posinf,
+        "neginf": neginf,
+        "channels": len(finite),
+        "dead_channels": int((zero == summary.channel_count).sum()),
+    }
+    bins, bin_counts = _bins(codes, zeros if summary.sampled_every == 1 else None)
+    return LayerStatistics(
+        counts=counts,
+        moments=moments,
+        bins=bins,
+        bin_counts=bin_counts,
+        channel_mean=channel_mean.astype(np.float32),
+        channel_max=channel_max.astype(np.float32),
+        channel_zero=(zero / summary.channel_count).astype(np.float32),
+    )
+
+
+def _bins(codes: npt.NDArray[np.int64], zeros: int | None) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.uint32]]:
+    negative, positive = codes[:_NONFINITE_CODE].copy(), codes[_SIGN : _SIGN + _NONFINITE_CODE].copy()
+    # Magnitude code 0 is zero and the subnormals below 2**-128, which go to the bin above it.
+    smallest = int(negative[0] + positive[0])
+    zeros = smallest if zeros is None else min(zeros, smallest)
+    positive[1] += smallest - zeros
+    ordered = np.concatenate([negative[:0:-1], [zeros], positive[1:]])
+    occupied = np.flatnonzero(ordered)
+    return (occupied - (_NONFINITE_CODE - 1)).astype(np.int16), ordered[occupied].astype(np.uint32)
