@@ -2,8 +2,8 @@
 
     python tests/synthetic_log.py DIR --steps 150 [--every 5] [--live SECONDS_PER_STEP]
 
-Two runs: in ``lr-0.1`` layer ``relu2`` dies on the way, and ``fc2`` turns NaN later. Maps are smooth noise that moves with the steps; what a
-ReLU cuts off is exactly zero. Statistics, histograms and channel profiles are those of the values that the maps are made of.
+Two runs: in ``lr-0.1`` layer ``relu2`` dies on the way, and ``fc2`` turns NaN later. Maps are smooth noise that moves with the steps; what
+a ReLU cuts off is exactly zero. Statistics, histograms and channel profiles are those of the values that the maps are made of.
 """
 
 from __future__ import annotations
@@ -137,7 +137,8 @@ def write_step(writer: RunWriter, step: int, values: dict[str, Array], maps: boo
 
 def write_maps(writer: RunWriter, name: str, step: int, array: Array) -> None:
     """Write the maps of a layer's first samples."""
-    fields: dict[str, Any] = {"layer": name, "source": "probe", "shape": [BATCH, *array.shape[1:]], "samples": list(range(SAMPLES)), "pool": [1, 1]}
+    fields: dict[str, Any] = {"layer": name, "source": "probe", "shape": [BATCH, *array.shape[1:]]}
+    fields |= {"samples": list(range(SAMPLES)), "pool": [1, 1]}
     if array.ndim == 4:
         fields |= {"layout": "channels", "channels": list(range(MAP_CHANNELS))}
         picture = array[:SAMPLES, :MAP_CHANNELS]

@@ -17,16 +17,20 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import NamedTuple, Protocol
 
 from tensorboard.compat import tf
 from tensorboard.compat.proto import event_pb2
 
 try:
-    from google_crc32c import value as _crc32c
+    import google_crc32c
+
+    _crc32c: Callable[[bytes], int] = google_crc32c.value
 except ImportError:  # no wheel for this platform: TensorBoard's pure Python, about 8 MB/s
-    from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import crc32c as _crc32c
+    from tensorboard.compat.tensorflow_stub import pywrap_tensorflow
+
+    _crc32c = pywrap_tensorflow.crc32c
 
 _HEADER = struct.Struct("<QI")
 _CRC = struct.Struct("<I")
@@ -36,6 +40,7 @@ _OVERHEAD_BYTES = _HEADER.size + _FOOTER_BYTES
 _CHUNK_BYTES = 128 * 1024
 _FINGERPRINT_BYTES = 64
 _KINDS_LOOKED_AT = 32
+_KINDS_WITHOUT_PLUGIN = {"simple_value": "scalars", "histo": "histograms", "image": "images", "audio": "audio"}
 _MASK_DELTA = 0xA282EAD8
 
 Identity = tuple[int, int]
@@ -168,6 +173,14 @@ def open_source(path: str) -> Source:
     return _RemoteSource(path) if is_remote(path) else _LocalSource(path)
 
 
+def _status(path: str) -> tuple[int, ...]:
+    """Return what changes whenever the file does."""
+    if is_remote(path):
+        return (int(tf.io.gfile.stat(path).length),)
+    status = os.stat(path)
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def read_event(source: Source, path: str, offset: int) -> bytes:
     """Return the serialised event of the record at `offset`.
 
@@ -216,6 +229,7 @@ class EventFile:
         self._kinds_left = _KINDS_LOOKED_AT
         self._identity: Identity | None = None
         self._fingerprint = b""
+        self._status: tuple[int, ...] | None = None
 
     def scan(self, max_records: int = 1 << 62) -> list[Found]:
         """Index the complete records that were added since the last call.
@@ -230,21 +244,26 @@ class EventFile:
             ReplacedFileError: start again with a new `EventFile`.
             OSError, or the file system's own error: the file cannot be read now.
         """
+        status = _status(self.path)
+        if status == self._status:
+            return []
         source = open_source(self.path)
         try:
             self._check_same_file(source)
             self.size_bytes = source.size_bytes
+            before = self.records
             found = self._scan(source, max_records)
             if len(self._fingerprint) < _FINGERPRINT_BYTES:
                 self._fingerprint = source.read(0, min(_FINGERPRINT_BYTES, self._position))
+            self._status = None if self.records - before == max_records else status
             return found
         finally:
             source.close()
 
     @property
-    def unread_bytes(self) -> int:
-        """How much of the file, as of the last scan, is not indexed: a torn tail, or what `max_records` left."""
-        return self.size_bytes - self._position
+    def has_more(self) -> bool:
+        """Whether the last scan stopped at `max_records`."""
+        return self._status is None
 
     def _check_same_file(self, source: Source) -> None:
         if source.size_bytes < self._position or (self._identity is not None and source.identity != self._identity):
@@ -270,7 +289,8 @@ class EventFile:
                     break
             length, crc = _HEADER.unpack_from(chunk, at)
             if masked_crc32c(chunk[at : at + 8]) != crc:
-                self.damage = Notice(self.path, position, "damaged record: its length does not match the checksum; what follows is not shown")
+                message = "damaged record: its length does not match the checksum; what follows is not shown"
+                self.damage = Notice(self.path, position, message)
                 break
             end = position + _OVERHEAD_BYTES + length
             if end > size:
@@ -317,7 +337,7 @@ class EventFile:
             return
         for value in values:
             name = value.metadata.plugin_data.plugin_name
-            self.kinds.add(name or {"simple_value": "scalars", "histo": "histograms", "image": "images"}.get(value.WhichOneof("value") or "", "other data"))
+            self.kinds.add(name or _KINDS_WITHOUT_PLUGIN.get(value.WhichOneof("value") or "", "other data"))
 
 
 def parse_head(data: bytes, start: int, stop: int) -> tuple[bytes, int, float] | None:

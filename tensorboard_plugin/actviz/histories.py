@@ -1,0 +1,154 @@
+"""One layer over the steps: histograms, channel profiles, and the limits of its values. Pure functions of decoded ``layer`` records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tensorboard_plugin.actviz import wire
+
+Array = npt.NDArray[Any]
+StepRecords = Sequence[tuple[int, wire.Record]]
+
+_TAIL = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class Histograms:
+    """Histograms over steps.
+
+    Attributes:
+        steps: float64 [S].
+        bins: int16 [B], ascending: those that occur at any step.
+        left, right: float64 [B].
+        shares: float32 [S, B]: of the finite values; zeros where there were none.
+    """
+
+    steps: Array
+    bins: Array
+    left: Array
+    right: Array
+    shares: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """Channel profiles over steps.
+
+    Attributes:
+        steps: float64 [S]. channels: uint32 [C], their indices.
+        mean, max, zero: float32 [S, C]; NaN where not logged.
+        dead_since: (channel, step) of the channels that are zero throughout from that step to the last one.
+    """
+
+    steps: Array
+    channels: Array
+    mean: Array
+    max: Array
+    zero: Array
+    dead_since: list[tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Percentiles of a layer's finite values over all steps; None when unknown.
+
+    Attributes:
+        absolute: the 99.9th of the absolute values. low, high: the 0.1th and 99.9th.
+    """
+
+    absolute: float | None
+    low: float | None
+    high: float | None
+
+
+def histograms(records: StepRecords) -> Histograms:
+    """Return the histograms of `records` over their common bins."""
+    kept = [(step, *pair) for step, record in records if (pair := _bins(record)) is not None]
+    bins = np.unique(np.concatenate([bins for _, bins, _ in kept])) if kept else np.empty(0, np.int16)
+    shares = np.zeros((len(kept), len(bins)), np.float32)
+    for row, (_, own, counts) in enumerate(kept):
+        np.add.at(shares[row], np.searchsorted(bins, own), counts / max(1.0, counts.sum()))
+    left, right = wire.bin_bounds(bins)
+    return Histograms(_steps([step for step, _, _ in kept]), bins.astype(np.int16), left, right, shares)
+
+
+def channels(records: StepRecords) -> Channels:
+    """Return the channel profiles of `records` over all channels that occur."""
+    kept = [(step, *profile) for step, record in records if (profile := _profile(record)) is not None]
+    names = np.unique(np.concatenate([names for _, names, _ in kept])) if kept else np.empty(0, np.uint32)
+    values = np.full((3, len(kept), len(names)), np.nan, np.float32)
+    for row, (_, own, means_and_more) in enumerate(kept):
+        values[:, row, np.searchsorted(names, own)] = means_and_more
+    steps = [step for step, _, _ in kept]
+    mean, largest, zero = values
+    dead_since = []
+    for column in range(len(names) if steps else 0):
+        alive = np.flatnonzero(~(zero[:, column] >= 1))
+        first = int(alive[-1]) + 1 if len(alive) else 0
+        if first < len(steps):
+            dead_since.append((int(names[column]), steps[first]))
+    return Channels(_steps(steps), names.astype(np.uint32), mean, largest, zero, dead_since)
+
+
+def limits(records: StepRecords) -> Limits:
+    """Return the limits of a layer's values, each logged value weighing the same."""
+    offset = wire.HISTOGRAM_MAX_BIN
+    totals = np.zeros(2 * offset + 1)
+    for _, record in records:
+        pair = _bins(record)
+        if pair is not None:
+            np.add.at(totals, pair[0].astype(np.int64) + offset, pair[1])
+    if not totals.sum():
+        return Limits(None, None, None)
+    folded = totals[offset:].copy()
+    folded[1:] += totals[:offset][::-1]
+    magnitudes = np.arange(offset + 1, dtype=np.int16)
+    bins = np.arange(-offset, offset + 1, dtype=np.int16)
+    return Limits(
+        absolute=_quantile(magnitudes, folded, 1 - _TAIL),
+        low=_quantile(bins, totals, _TAIL),
+        high=_quantile(bins, totals, 1 - _TAIL),
+    )
+
+
+def _quantile(bins: Array, counts: Array, share: float) -> float:
+    """Return the value below which `share` of the counts lie, taken to be spread evenly within each bin."""
+    kept = np.flatnonzero(counts)
+    ends = np.cumsum(counts[kept])
+    target = share * ends[-1]
+    index = min(int(np.searchsorted(ends, target)), len(kept) - 1)
+    left, right = (float(edge[0]) for edge in wire.bin_bounds(bins[kept[index : index + 1]]))
+    inside = (target - (ends[index] - counts[kept[index]])) / counts[kept[index]]
+    return left + (right - left) * float(min(1.0, max(0.0, inside)))
+
+
+def _bins(record: wire.Record) -> tuple[Array, Array] | None:
+    """Return (bins, counts as float64), None where the record has none that make sense."""
+    bins, counts = record.arrays.get("bins"), record.arrays.get("counts")
+    if bins is None or counts is None or bins.ndim != 1 or bins.shape != counts.shape or bins.dtype.kind != "i":
+        return None
+    if bins.size and np.abs(bins.astype(np.int64)).max() > wire.HISTOGRAM_MAX_BIN:
+        return None
+    return bins, counts.astype(np.float64)
+
+
+def _profile(record: wire.Record) -> tuple[Array, Array] | None:
+    """Return (channels, [mean, max, zero] stacked), None where the record has none that make sense."""
+    parts = [record.arrays.get(name) for name in ("channel_mean", "channel_max", "channel_zero")]
+    shapes = {part.shape if part is not None else None for part in parts}
+    if len(shapes) != 1 or None in shapes:
+        return None
+    values = np.stack([part for part in parts if part is not None])
+    names = record.arrays.get("channels", np.arange(values.shape[1], dtype=np.uint32) if values.ndim == 2 else None)
+    if names is None or values.ndim != 2 or names.shape != values.shape[1:]:
+        return None
+    return names.astype(np.int64), values
+
+
+def _steps(steps: list[int]) -> Array:
+    return np.array(steps, dtype=np.float64)

@@ -1,0 +1,120 @@
+"""Reading single records where the index says that they lie. Safe to use from any thread."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from tensorboard_plugin.actviz import wire
+from tensorboard_plugin.actviz.eventfile import DamagedRecordError, Notice, Source, open_source, parse_head, read_event
+
+_CACHE_BYTES = 128 << 20
+_RECORD_OVERHEAD_BYTES = 2000
+
+
+class Location(NamedTuple):
+    """Where to read a record, and what must be found there.
+
+    Attributes:
+        run: its name. path, offset: of the file, and of the record in it. tag: in UTF-8. step: the record's.
+        key: identifies the record; another one that takes its place has another key.
+    """
+
+    run: str
+    path: str
+    offset: int
+    tag: bytes
+    step: int
+    key: str
+
+
+class RecordReader:
+    """Reads records, and keeps the decoded ones that were used last, up to a number of bytes."""
+
+    def __init__(self, note: Callable[[Location, Notice], None], cache_bytes: int = _CACHE_BYTES) -> None:
+        """Call `note` for each record that turns out to be damaged."""
+        self._note = note
+        self._capacity_bytes = cache_bytes
+        self._lock = threading.Lock()
+        self._cache: OrderedDict[str, tuple[wire.Record, int]] = OrderedDict()
+        self._cached_bytes = 0
+
+    def container(self, location: Location) -> bytes:
+        """Return a record's container, verified to be the one that was indexed.
+
+        Raises:
+            DamagedRecordError: it is not.
+            OSError, or the file system's own error: its file is gone.
+        """
+        source = open_source(location.path)
+        try:
+            return self._read(source, location)
+        finally:
+            source.close()
+
+    def decoded(self, locations: Sequence[Location]) -> list[tuple[int, wire.Record]]:
+        """Return (step, record) of those that can be read, in the order given."""
+        records = []
+        source: Source | None = None
+        path = ""
+        try:
+            for location in locations:
+                record = self._cached(location.key)
+                if record is None:
+                    try:
+                        if source is None or path != location.path:
+                            if source is not None:
+                                source.close()
+                            source, path = open_source(location.path), location.path
+                        record = wire.unpack(self._read(source, location))
+                    except OSError:  # the next refresh will see that the file is gone
+                        continue
+                    except DamagedRecordError:
+                        continue
+                    except wire.WireError as error:
+                        self._note(location, Notice(location.path, location.offset, str(error)))
+                        continue
+                    self._keep(location.key, record)
+                records.append((location.step, record))
+        finally:
+            if source is not None:
+                source.close()
+        return records
+
+    def _read(self, source: Source, location: Location) -> bytes:
+        try:
+            event = read_event(source, location.path, location.offset)
+            head = parse_head(event, 0, len(event))
+            if head is None or head[:2] != (location.tag, location.step):
+                message = f"another record than the index says: expected {location.tag.decode(errors='replace')} of step {location.step}"
+                raise DamagedRecordError(Notice(location.path, location.offset, message))
+            return wire.record_container(event)
+        except DamagedRecordError as error:
+            self._note(location, error.notice)
+            raise DamagedRecordError(error.notice._replace(file=os.path.basename(location.path))) from None
+        except wire.WireError as error:
+            notice = Notice(location.path, location.offset, str(error))
+            self._note(location, notice)
+            raise DamagedRecordError(notice._replace(file=os.path.basename(location.path))) from error
+
+    def _cached(self, key: str) -> wire.Record | None:
+        with self._lock:
+            entry = self._cache.get(key)
+            if entry is None:
+                return None
+            self._cache.move_to_end(key)
+            return entry[0]
+
+    def _keep(self, key: str, record: wire.Record) -> None:
+        size = _RECORD_OVERHEAD_BYTES + sum(array.nbytes for array in record.arrays.values())
+        with self._lock:
+            if key in self._cache:
+                return
+            self._cache[key] = record, size
+            self._cached_bytes += size
+            while self._cached_bytes > self._capacity_bytes:
+                _, (_, freed) = self._cache.popitem(last=False)
+                self._cached_bytes -= freed
