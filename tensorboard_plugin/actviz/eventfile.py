@@ -337,7 +337,8 @@ class EventFile:
             return
         for value in values:
             name = value.metadata.plugin_data.plugin_name
-            self.kinds.add(name or _KINDS_WITHOUT_PLUGIN.get(value.WhichOneof("value") or "", "other data"))
+            kind = name or _KINDS_WITHOUT_PLUGIN.get(value.WhichOneof("value") or "", "other data")
+            self.kinds = self.kinds | {kind}  # a new set: other threads may be looking at the old one
 
 
 def parse_head(data: bytes, start: int, stop: int) -> tuple[bytes, int, float] | None:

@@ -26,7 +26,7 @@ from tensorboard_plugin.actviz.series import Place
 POLL_INTERVAL_S = 1.0
 IDLE_POLL_INTERVAL_S = 5.0
 IDLE_AFTER_S = 60.0
-_BATCH_RECORDS = 20_000
+_BATCH_RECORDS = 4096
 
 _log = logging.getLogger(__name__)
 
