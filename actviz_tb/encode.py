@@ -113,8 +113,10 @@ def _layer_arrays(found: LayerStatistics) -> dict[str, npt.NDArray[Any]]:
 def _step_parts(found: Mapping[str, LayerStatistics]) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
     counts = np.array([[each.counts[name] for name in wire.COUNTS] for each in found.values()], dtype=np.int64)
     moments = np.array([[each.moments[name] for name in wire.MOMENTS] for each in found.values()], dtype=np.float32)
-    shape = (len(found), -1)
-    return {"layers": list(found)}, {"counts": counts.reshape(shape), "moments": moments.reshape(shape)}
+    return {"layers": list(found)}, {
+        "counts": counts.reshape(len(found), len(wire.COUNTS)),
+        "moments": moments.reshape(len(found), len(wire.MOMENTS)),
+    }
 
 
 def _mosaic_png(kept: HostMaps) -> tuple[bytes, int, int]:

@@ -349,12 +349,12 @@ class ActivationLogger:
     def _fault(self, layer: str, error: Exception) -> None:
         self._cost.faults[layer] += 1
         place = f"layer {layer!r}" if layer else "a step"
-        message = f"recording {place} failed, training goes on: {type(error).__name__}: {error}"
+        reason = f"{type(error).__name__}: {error}"
         if self._on_error == "raise":
-            raise LoggingError(message) from error
+            raise LoggingError(f"recording {place} failed: {reason}") from error
         if (layer, type(error).__name__) not in self._told:
             self._told.add((layer, type(error).__name__))
-            warnings.warn(message, ActvizWarning, stacklevel=2)
+            warnings.warn(f"recording {place} failed, training goes on: {reason}", ActvizWarning, stacklevel=2)
 
 
 class _Cost:

@@ -1,0 +1,63 @@
+import pytest
+from torch import nn
+
+from actviz_tb import selection
+from actviz_tb.errors import ArgumentError, ArgumentTypeError, LayerNotFoundError
+
+
+def model() -> nn.Module:
+    encoder = nn.Sequential()
+    encoder.add_module("linear", nn.Linear(2, 2))
+    encoder.add_module("dropout", nn.Dropout())
+    root = nn.Module()
+    root.encoder = encoder
+    root.heads = nn.ModuleList([nn.Linear(2, 1), nn.ReLU()])
+    return root
+
+
+def names(layers: selection.Layers | None) -> list[str]:
+    return [each.name for each in selection.select(model(), layers)]
+
+
+def test_by_default_all_modules_are_hooked_and_only_leaves_are_always_recorded() -> None:
+    chosen = selection.select(model(), None)
+    assert [each.name for each in chosen] == ["Module", "encoder", "encoder.linear", "encoder.dropout", "heads.0", "heads.1"]
+    assert [each.name for each in chosen if each.always] == ["encoder.linear", "encoder.dropout", "heads.0", "heads.1"]
+
+
+def test_globs_types_and_predicates() -> None:
+    assert names("encoder.*") == ["encoder.linear", "encoder.dropout"]
+    assert names(["encoder*", "!*.dropout"]) == ["encoder", "encoder.linear"]
+    assert names("!*.dropout") == ["Module", "encoder", "encoder.linear", "heads.0", "heads.1"]
+    assert names(nn.Linear) == ["encoder.linear", "heads.0"]
+    assert names([nn.Linear, "!encoder.*"]) == ["heads.0"]
+    assert names(lambda name, module: isinstance(module, nn.ReLU)) == ["heads.1"]
+
+
+def test_a_pattern_that_matches_nothing_lists_the_nearest_names() -> None:
+    with pytest.raises(LayerNotFoundError, match=r"'encoder.liner' matches none of the 6 modules; the nearest names: 'encoder.linear'"):
+        names("encoder.liner")
+    with pytest.raises(LayerNotFoundError, match="no module is a Conv2d; the model has Dropout, Linear"):
+        names(nn.Conv2d)
+    with pytest.raises(LayerNotFoundError, match="leaves no layer"):
+        names(["heads.*", "!heads*"])
+    with pytest.raises(LayerNotFoundError, match="accepts none"):
+        names(lambda name, module: False)
+
+
+def test_other_arguments_are_refused_with_what_was_expected() -> None:
+    with pytest.raises(ArgumentTypeError, match="layers=3 is a int; expected a glob"):
+        names(3)  # type: ignore[arg-type]
+    with pytest.raises(ArgumentTypeError, match="has 3 in it"):
+        names([3])  # type: ignore[list-item]
+    with pytest.raises(ArgumentError, match="layers is empty"):
+        names([])
+
+
+def test_names_lose_the_prefixes_of_wrappers() -> None:
+    root = nn.Sequential()
+    for path in ("module.conv1", "_orig_mod.conv1", "_orig_mod.module.conv1", "_fsdp_wrapped_module.conv1"):
+        assert selection.module_name(root, path) == "conv1"
+    assert selection.module_name(root, "block._fsdp_wrapped_module.conv") == "block.conv"
+    assert selection.module_name(root, "my_module.x") == "my_module.x"
+    assert selection.module_name(nn.DataParallel(nn.Linear(1, 1)), "module") == "Linear"
