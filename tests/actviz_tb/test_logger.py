@@ -510,9 +510,8 @@ def test_outputs_that_cannot_be_summarised_are_listed_with_the_reason(tmp_path: 
             self.linear, self.argmax, self.unused = nn.Linear(2, 2), Argmax(), nn.ReLU()
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            x = self.linear(x)
             self.argmax(x)
-            return x
+            return self.linear(x)
 
     model = Model()
     with actviz_tb.watch(model, tmp_path, every=1) as logger:
