@@ -123,16 +123,16 @@ def write_start(writer: RunWriter, labels: list[str] | None = None, step: int = 
 
 
 def write_step(writer: RunWriter, step: int, values: dict[str, Array], maps: bool = True) -> None:
-    """Write the records of one logged step, of the layers in `values`: float32 arrays [N, C, h, w] or [N, D]."""
+    """Write the records of one logged step, the step's own last, of the layers in `values`: float32 [N, C, h, w] or [N, D]."""
     counts = np.stack([layer_counts(array) for array in values.values()])
     moments = np.stack([layer_moments(array) for array in values.values()])
-    writer.run_record("step", step, {"layers": list(values)}, {"counts": counts, "moments": moments})
     for name, array in values.items():
         bins, bin_counts = histogram(array)
         profile = channel_profile(array)
         writer.layer_record("layer", name, step, {"layer": name, "subsampled": False}, {"bins": bins, "counts": bin_counts, **profile})
         if maps:
             write_maps(writer, name, step, array)
+    writer.run_record("step", step, {"layers": list(values)}, {"counts": counts, "moments": moments})
 
 
 def write_maps(writer: RunWriter, name: str, step: int, array: Array) -> None:

@@ -117,7 +117,7 @@ def test_a_tag_longer_than_a_read_is_indexed(tmp_path: Path) -> None:
 
 def test_fields_in_another_order_and_unknown_fields_are_understood(tmp_path: Path) -> None:
     tag = b"actviz/maps/conv1"
-    value = b"\x4a\x03\x0a\x01x" + b"\x0a" + bytes([len(tag)]) + tag  # metadata first, then the tag
+    value = b"\x4a\x02\x0a\x00" + b"\x0a" + bytes([len(tag)]) + tag  # metadata first, then the tag
     content = b"\x22" + _varint(262_144) + bytes(262_144)
     padded = b"\x42" + _varint(len(content)) + content + value  # the tensor first, longer than a read
     events = []
