@@ -183,8 +183,9 @@ class ActivationLogger:
         self._forced.append(step)
 
     def mark(self, text: str) -> None:
-        """Put a mark (an epoch or any event) on the time line at the newest step."""
-        self._write_run("mark", {"text": str(text)}, self._next_step if self._step is None else self._step)
+        """Put a mark (an epoch or any event) on the time line, before the next step."""
+        step = self._next_step if self._step_source is None else int(self._step_source())
+        self._write_run("mark", {"text": str(text)}, step)
 
     def pause(self) -> None:
         """Record nothing until `resume`; steps are still counted."""
