@@ -1,0 +1,71 @@
+# make demo    train the digits CNN, then serve TensorBoard (SERVE=0: only train; PORT=6006)
+# make test    run the tests, those in a browser included
+# make check   format, lint and type checks of Python and TypeScript, and whether the committed bundle is current (needs Node 20)
+# make static  rebuild the page's bundle (needs Node 20)
+# make clean   remove what the others made
+#
+# Variables: PYTHON=python3 (3.10 or newer), VENV=.venv, PIP_ARGS= (such as --index-url for a CPU build of torch)
+
+PYTHON ?= python3
+VENV ?= .venv
+PIP_ARGS ?=
+PORT ?= 6006
+SERVE ?= 1
+LOGDIR ?= runs/digits
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+FRONTEND := tensorboard_plugin/actviz/frontend
+STATIC := tensorboard_plugin/actviz/static
+
+.PHONY: help demo test check check-python check-frontend static clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p; /^$$/q' Makefile
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	  echo "$(PYTHON) is older than Python 3.10. Name another one: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make virtual environments. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.demo $(VENV)/.test $(VENV)/.dev: $(VENV)/.%: $(VENV)/.created constraints.txt setup.py pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS) -e '.[$*]'
+	touch $@
+
+demo: $(VENV)/.demo
+	$(BIN)/python examples/digits_cnn.py --logdir $(LOGDIR)
+ifneq ($(SERVE),0)
+	@echo
+	@echo "Open http://localhost:$(PORT)/#actviz (Ctrl-C ends TensorBoard)"
+	$(BIN)/python -m tensorboard.main --logdir $(LOGDIR) --port $(PORT)
+endif
+
+test: $(VENV)/.test
+	$(BIN)/python tests/browser.py
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: check-python check-frontend
+
+check-python: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+check-frontend: $(FRONTEND)/node_modules/.installed
+	cd $(FRONTEND) && npm run --silent check
+	cd $(FRONTEND) && npm run --silent build
+	@test -z "$$(git status --porcelain -- $(STATIC))" || { \
+	  git status --short -- $(STATIC); echo "The committed bundle is not the sources' own: make static, and commit it."; exit 1; }
+
+static: $(FRONTEND)/node_modules/.installed
+	cd $(FRONTEND) && npm run --silent build
+
+$(FRONTEND)/node_modules/.installed: $(FRONTEND)/package-lock.json
+	cd $(FRONTEND) && npm ci --silent --no-audit --no-fund
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(FRONTEND)/node_modules build dist *.egg-info runs pictures
