@@ -17,7 +17,7 @@ PLUGIN_NAME = "actviz"
 TAB_NAME = "Activations"
 
 
-class ActvizPlugin(base_plugin.TBPlugin):
+class ActvizPlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoard is not typed
     """The Activations tab."""
 
     plugin_name = PLUGIN_NAME
@@ -43,7 +43,7 @@ class ActvizPlugin(base_plugin.TBPlugin):
         return base_plugin.FrontendMetadata(es_module_path="/static/index.js", tab_name=TAB_NAME, disable_reload=True)
 
 
-class ActvizLoader(base_plugin.TBLoader):
+class ActvizLoader(base_plugin.TBLoader):  # type: ignore[misc]
     """Loads the plugin; the entry point."""
 
     def load(self, context: base_plugin.TBContext) -> ActvizPlugin:

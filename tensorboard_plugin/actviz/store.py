@@ -127,7 +127,7 @@ class Store:
             problems = []
             try:
                 found = find_runs(self._directories)
-            except Exception as error:  # noqa: BLE001 - a file system of TensorBoard's may raise anything
+            except Exception as error:
                 problems.append(Notice(", ".join(self._directories), 0, f"the log directory cannot be listed: {error}"))
                 found = None
             if found is not None:
@@ -182,7 +182,7 @@ class Store:
                 more = file.has_more
             except ReplacedFileError:
                 raise
-            except Exception as error:  # noqa: BLE001 - a file system of TensorBoard's may raise anything
+            except Exception as error:
                 found, more, stop = [], False, Notice(file.path, 0, f"the file cannot be read: {error}")
             with self._lock:
                 run.index.note_stop(number, stop)

@@ -17,11 +17,11 @@ VERSION = event_pb2.Event(wall_time=1.0, file_version="brain.Event:2").Serialize
 
 def scalar(step: int) -> bytes:
     value = summary_pb2.Summary.Value(tag="train/loss", simple_value=step / 2)
-    return event_pb2.Event(wall_time=step + 0.5, step=step, summary=summary_pb2.Summary(value=[value])).SerializeToString()
+    return bytes(event_pb2.Event(wall_time=step + 0.5, step=step, summary=summary_pb2.Summary(value=[value])).SerializeToString())
 
 
 def ours(step: int, size: int = 50, layer: str = "conv1") -> bytes:
-    return wire.record_event(wire.layer_tag("maps", layer), os.urandom(size), step, step + 0.25).SerializeToString()
+    return bytes(wire.record_event(wire.layer_tag("maps", layer), os.urandom(size), step, step + 0.25).SerializeToString())
 
 
 def index(path: Path) -> eventfile.EventFile:

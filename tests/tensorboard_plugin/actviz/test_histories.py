@@ -2,9 +2,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import synthetic_log
 
 from tensorboard_plugin.actviz import histories, wire
-from tests import synthetic_log
 
 
 def record(values: Any, **arrays: Any) -> wire.Record:
@@ -46,7 +46,8 @@ def test_limits_of_zeros_are_zero() -> None:
 def test_limits_of_the_largest_floats_are_finite() -> None:
     largest = np.full((4, 3), np.finfo(np.float32).max)
     limits = histories.limits([(0, record(largest))])
-    assert limits.absolute is not None and np.isfinite(limits.absolute)
+    assert limits.absolute is not None
+    assert np.isfinite(limits.absolute)
 
 
 def test_shares_of_each_step_are_over_common_bins_and_sum_to_one() -> None:

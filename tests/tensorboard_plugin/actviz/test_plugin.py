@@ -1,3 +1,4 @@
+import functools
 import importlib.metadata
 import json
 import os
@@ -15,10 +16,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import synthetic_log
+from synthetic_log import RunWriter
 
 from tensorboard_plugin.actviz import wire
-from tests import synthetic_log
-from tests.synthetic_log import RunWriter
 
 ENTRY_POINT = "tensorboard_plugin.actviz.plugin:ActvizLoader"
 WITHOUT_TORCH = """
@@ -72,7 +73,9 @@ def tensorboard(log: Path, *arguments: str, script: str | None = None) -> Iterat
             [sys.executable, *program, "--port", "0", "--host", "localhost", *arguments], stderr=output, stdout=output, env=environment
         )
     try:
-        url = eventually(lambda: re.search(r"at (http://\S+)", log.read_text()) or (process.poll() is not None and pytest.fail(log.read_text())))
+        eventually(lambda: process.poll() is not None or re.search(r"at http://\S+ ", log.read_text()))
+        url = re.search(r"at (http://\S+) ", log.read_text())
+        assert url, log.read_text()
         yield TensorBoard(url.group(1), log)
     finally:
         process.terminate()
@@ -85,6 +88,10 @@ def eventually(question: Callable[[], Any], timeout_s: float = 40) -> Any:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     return answer
+
+
+def shows(board: TensorBoard, step: int) -> bool:
+    return [run["last_step"] for run in board.json("runs")["runs"]] == [step]
 
 
 def ready(board: TensorBoard) -> Any:
@@ -149,7 +156,7 @@ def test_the_tab_is_inactive_without_records_and_wakes_when_they_come(tmp_path: 
         for step in range(5):
             synthetic_log.write_step(writer, step, {"fc": np.ones((8, 4), np.float32)})
             writer.flush()
-            eventually(lambda step=step: (runs := board.json("runs")["runs"]) and runs[0]["last_step"] == step, 5)
+            eventually(functools.partial(shows, board, step), 5)
         assert board.listing()["actviz"]["enabled"] is True
 
 
@@ -257,7 +264,8 @@ def raw_get(board: TensorBoard, target: str) -> tuple[str, int, bytes]:
     import socket
 
     address = urllib.parse.urlparse(board.url)
-    assert address.hostname and address.port
+    assert address.hostname
+    assert address.port
     with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
         connection.sendall(f"GET {target} HTTP/1.0\r\nHost: {address.netloc}\r\n\r\n".encode())
         answer = b""

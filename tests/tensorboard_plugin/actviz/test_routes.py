@@ -4,14 +4,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import synthetic_log
+from synthetic_log import LAYERS, RunWriter
 from werkzeug.test import Client, TestResponse
 
 from tensorboard_plugin.actviz import histories, wire
 from tensorboard_plugin.actviz.routes import STATIC_FILES, Routes
 from tensorboard_plugin.actviz.series import COLUMNS, STATISTICS
 from tensorboard_plugin.actviz.store import Store
-from tests import synthetic_log
-from tests.synthetic_log import LAYERS, RunWriter
 
 STEPS = list(range(0, 200, 5))
 NAMES = [layer.name for layer in LAYERS]
@@ -266,7 +266,7 @@ def test_inputs_are_those_in_force_at_the_step(tmp_path: Path, writer: RunWriter
                 "1e3",
                 "5.0",
                 "0x5",
-                "٥",
+                "\u0665",
                 "5\n",
                 "+5",
                 "--5",
@@ -310,7 +310,7 @@ def test_live_answers_are_not_stored_nor_sniffed_nor_shared(site: Site, route: s
     headers = site.get(route, headers={"Origin": "http://evil.example"}, **query).headers
     assert headers.getlist("Cache-Control") == ["no-store"]
     assert headers.getlist("X-Content-Type-Options") == ["nosniff"]
-    assert not any(name.lower().startswith("access-control") for name in headers.keys())
+    assert not any(name.lower().startswith("access-control") for name, _ in headers)
 
 
 def test_json_is_gzipped_and_containers_are_not(site: Site) -> None:

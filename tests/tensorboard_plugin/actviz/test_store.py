@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import synthetic_log
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from synthetic_log import RunWriter
 from tensorboard.backend.event_processing import event_file_loader
 from tensorboard.compat.proto import event_pb2, summary_pb2
 
 from tensorboard_plugin.actviz import eventfile, wire
 from tensorboard_plugin.actviz.store import IDLE_POLL_INTERVAL_S, POLL_INTERVAL_S, NotLoggedError, OtherRun, Store
-from tests import synthetic_log
-from tests.synthetic_log import RunWriter
 
 LAYERS = ["a", "b"]
 
@@ -176,7 +176,7 @@ def test_whatever_the_order_of_writes_and_looks_the_last_write_wins(
             writers[file] = RunWriter(top / "run", f"events.out.tfevents.{file}")
         if what == "step":
             counts = np.full((1, len(wire.COUNTS)), number, np.int64)
-            arrays = {"counts": counts, "moments": np.zeros((1, len(wire.MOMENTS)), np.float32)}
+            arrays: dict[str, Any] = {"counts": counts, "moments": np.zeros((1, len(wire.MOMENTS)), np.float32)}
             writers[file].run_record("step", step, {"layers": ["a"]}, arrays)
         else:
             writers[file].layer_record("maps", what[-1], step, {"number": number}, {})
@@ -214,7 +214,17 @@ def test_what_was_logged_since_a_revision_is_known(tmp_path: Path, writer: RunWr
     store.refresh()
     with store.run("run") as index:
         assert index.table.steps(index.table.order(sequence)).tolist() == [1, 3]
-        for unknown in ("", "x", "x.1", f"{epoch}.", f"{epoch}.-1", f"{epoch}.999", f"{epoch}.{'9' * 30}", f"{epoch}.1.1", f"{epoch}.٣"):
+        for unknown in (
+            "",
+            "x",
+            "x.1",
+            f"{epoch}.",
+            f"{epoch}.-1",
+            f"{epoch}.999",
+            f"{epoch}.{'9' * 30}",
+            f"{epoch}.1.1",
+            f"{epoch}.\u0663",
+        ):
             assert index.sequence_of(unknown) is None, unknown
 
 
@@ -300,7 +310,7 @@ def test_a_damaged_length_keeps_what_is_before_and_other_files_and_names_the_pla
 
 def test_a_damaged_step_record_costs_that_step_only(tmp_path: Path, writer: RunWriter) -> None:
     write_steps(writer, [0])
-    arrays = {"counts": np.zeros((1, len(wire.COUNTS)), np.int64), "moments": np.zeros((1, len(wire.MOMENTS)), np.float32)}
+    arrays: dict[str, Any] = {"counts": np.zeros((1, len(wire.COUNTS)), np.int64), "moments": np.zeros((1, len(wire.MOMENTS)), np.float32)}
     writer.run_record("step", 1, {"layers": ["a"]}, arrays)
     writer.flush()
     size = writer.path.stat().st_size
