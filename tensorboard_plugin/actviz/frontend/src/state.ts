@@ -1,5 +1,6 @@
 // All state of the page. Views read signals and call the actions below; drawing code never reads state.
 import { computed, signal } from "@preact/signals";
+import { stepAxis } from "./axis";
 import type { LayerInfo, Model, RunsAnswer, Stats, Timeline } from "./types";
 
 export type View = "overview" | "layer";
@@ -34,6 +35,8 @@ export const following = signal(false);
 // Passing state, not in the URL.
 export const playing = signal(false);
 export const stepsPerSecond = signal(10);
+/** The channels of the Layer view in the order in which its grid shows them. */
+export const shownChannels = signal<readonly number[]>([]);
 export const hoverStep = signal<number | null>(null);
 export const search = signal("");
 export const helpShown = signal(false);
@@ -62,6 +65,16 @@ export const loggedSteps = computed(() => {
   const union = new Set<number>();
   for (const { run } of shownRuns.value) for (const each of timelines.value[run]?.steps ?? []) union.add(each);
   return Float64Array.from(union).sort();
+});
+/** The steps that can be gone to: in the Layer view those of the focused run, else those of any shown run. */
+export const stepsInView = computed<ArrayLike<number>>(() => {
+  if (view.value !== "layer" || focusedRun.value === null) return loggedSteps.value;
+  return timelines.value[focusedRun.value]?.steps ?? [];
+});
+/** The whole step axis: every plot over steps has it. */
+export const axis = computed(() => {
+  const steps = loggedSteps.value;
+  return stepAxis(steps[0] ?? 0, steps[steps.length - 1] ?? 1, mainWidth.value);
 });
 /** Layers of the shown runs in execution order: those of A, then those that only B has. */
 export const layers = computed<LayerInfo[]>(() => {

@@ -26,10 +26,11 @@ export interface OtherRun {
 
 export interface RunsAnswer {
   version: number;
-  logdir: string;
+  logdir: string | null;
   checked_ago_s: number;
   poll_interval_s: number;
   ready: boolean;
+  notices: Notice[];
   runs: RunInfo[];
   other: OtherRun[];
 }

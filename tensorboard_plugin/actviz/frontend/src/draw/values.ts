@@ -4,7 +4,7 @@ import type { Histograms } from "../types";
 
 /** Bins are quarter octaves: so many a factor of two. */
 const BINS_AN_OCTAVE = 4;
-const OCTAVES = 8;
+const OCTAVES = 10;
 const ZERO_HEIGHT = 7;
 const ZERO_GAP = 1;
 
@@ -103,8 +103,9 @@ export function columnEdges(axis: StepAxis, steps: ArrayLike<number>): [left: Fl
     const here = steps[index] as number;
     const before = index > 0 ? Math.min(gap * 1.5, here - (steps[index - 1] as number)) : gap;
     const after = index < count - 1 ? Math.min(gap * 1.5, (steps[index + 1] as number) - here) : gap;
-    left[index] = Math.max(axis.left, axis.x(here - before / 2));
-    right[index] = Math.min(axis.right, axis.x(here + after / 2));
+    // Whole pixels, so that no seam shows between neighbours.
+    left[index] = Math.round(Math.max(axis.left, axis.x(here - before / 2)));
+    right[index] = Math.round(Math.min(axis.right, axis.x(here + after / 2)));
   }
   return [left, right];
 }

@@ -1,0 +1,109 @@
+// The frame: runs and layers at the left, the view, the time line below.
+import { useEffect, useRef, useState } from "preact/hooks";
+import { Help } from "./components/help";
+import { Layers, Search } from "./components/layers";
+import { Notices } from "./components/notices";
+import { Runs } from "./components/runs";
+import { TimeLine, Transport } from "./components/timeline";
+import { formatShape } from "./format";
+import { helpShown, layerInfo, layers, mainWidth, runs, type View, view } from "./state";
+import { Empty } from "./views/empty";
+import { LayerControls, LayerView } from "./views/layer";
+import { Overview, OverviewControls, quiltHeight } from "./views/overview";
+
+const VIEWS: readonly (readonly [View, string])[] = [
+  ["overview", "Overview"],
+  ["layer", "Layer"],
+];
+
+export function App() {
+  const answer = runs.value;
+  if (answer === null || answer.runs.length === 0) return <Empty />;
+  return <Instrument />;
+}
+
+function Instrument() {
+  const main = useRef<HTMLDivElement>(null);
+  const body = useRef<HTMLDivElement>(null);
+  const [available, setAvailable] = useState(600);
+  useEffect(() => {
+    const measure = () => {
+      if (main.current && main.current.clientWidth > 0) mainWidth.value = main.current.clientWidth;
+      if (body.current && body.current.clientHeight > 0) setAvailable(body.current.clientHeight);
+    };
+    const observer = new ResizeObserver(measure);
+    if (main.current) observer.observe(main.current);
+    if (body.current) observer.observe(body.current);
+    measure();
+    return () => observer.disconnect();
+  }, []);
+  const overview = view.value === "overview";
+  return (
+    <div class="app">
+      <aside class="left" aria-label="Runs and layers">
+        <Runs />
+        <Search />
+        <Layers height={overview ? quiltHeight(available) : null} />
+      </aside>
+      <main class="main" ref={main}>
+        <ViewRow />
+        <TitleLine />
+        <Notices />
+        <div class="view" ref={body}>
+          {layers.value.length === 0 ? <p class="no-match">Reading the run.</p> : overview ? <Overview available={available} /> : <LayerView />}
+        </div>
+      </main>
+      <Transport />
+      <TimeLine />
+      <Help />
+    </div>
+  );
+}
+
+function ViewRow() {
+  return (
+    <nav class="view-row" aria-label="Views">
+      {VIEWS.map(([name, label], index) => (
+        <button
+          type="button"
+          key={name}
+          data-testid={`view-${name}`}
+          aria-current={view.value === name ? "page" : undefined}
+          onClick={() => {
+            view.value = name;
+          }}
+        >
+          <span class="key">{index + 1}</span>
+          {label}
+        </button>
+      ))}
+      <span class="spacer" />
+      <button
+        type="button"
+        aria-label="Keys"
+        aria-expanded={helpShown.value}
+        title="Keys (?)"
+        onClick={() => {
+          helpShown.value = !helpShown.value;
+        }}
+      >
+        ?
+      </button>
+    </nav>
+  );
+}
+
+function TitleLine() {
+  const info = layerInfo.value;
+  const about = info ? [info.type, info.shape && formatShape(info.shape)].filter(Boolean).join("  ·  ") : "";
+  return (
+    <div class="title-line">
+      <h1 title={info?.name ?? ""} data-testid="layer-title">
+        {info?.name ?? ""}
+      </h1>
+      <span class="about">{about}</span>
+      <span class="spacer" />
+      {view.value === "overview" ? <OverviewControls /> : <LayerControls />}
+    </div>
+  );
+}

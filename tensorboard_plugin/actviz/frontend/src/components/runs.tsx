@@ -1,0 +1,40 @@
+// Which runs are A and B.
+import { chooseRun } from "../actions";
+import { formatCount } from "../format";
+import { type RunLetter, runA, runB, runs } from "../state";
+import { Swatch } from "./frame";
+
+function RunRow({ letter }: { letter: RunLetter }) {
+  const chosen = (letter === "A" ? runA : runB).value;
+  const all = runs.value?.runs ?? [];
+  const info = all.find((each) => each.run === chosen);
+  return (
+    <div class="run-row">
+      <Swatch letter={letter} run={chosen} />
+      <select
+        data-testid={`run-${letter.toLowerCase()}`}
+        aria-label={`Run ${letter}`}
+        title={chosen ?? "no second run"}
+        value={chosen ?? ""}
+        onChange={(event) => chooseRun(letter, event.currentTarget.value === "" ? null : event.currentTarget.value)}
+      >
+        {letter === "B" && <option value="">{all.length > 1 ? "no second run" : "no other run"}</option>}
+        {all.map((each) => (
+          <option key={each.run} value={each.run}>
+            {each.run}
+          </option>
+        ))}
+      </select>
+      {info && <span class="hint">{formatCount(info.steps)} steps</span>}
+    </div>
+  );
+}
+
+export function Runs() {
+  return (
+    <div class="runs">
+      <RunRow letter="A" />
+      <RunRow letter="B" />
+    </div>
+  );
+}

@@ -1,0 +1,28 @@
+// TensorBoard imports this module into the tab's frame, and calls render().
+import { render as mount } from "preact";
+import { App } from "./app";
+import { listenToKeys } from "./keys";
+import { startPolling } from "./poll";
+import "./style.css";
+import { followTheme } from "./theme";
+import { followUrl } from "./url";
+
+export async function render(): Promise<void> {
+  const style = document.createElement("link");
+  style.rel = "stylesheet";
+  style.href = new URL("index.css", import.meta.url).href;
+  await new Promise((done) => {
+    style.onload = style.onerror = done;
+    document.head.append(style);
+  });
+  document.documentElement.lang = "en";
+  document.title = "Activations";
+  followTheme();
+  followUrl();
+  listenToKeys();
+  startPolling();
+  mount(<App />, document.body);
+  // So that the keys work without a click first.
+  document.body.tabIndex = -1;
+  window.focus();
+}

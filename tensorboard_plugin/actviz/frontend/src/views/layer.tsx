@@ -1,0 +1,2 @@
+export function LayerView() { return <p class="no-match">…</p>; }
+export function LayerControls() { return null; }
