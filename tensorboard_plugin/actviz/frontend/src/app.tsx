@@ -50,7 +50,13 @@ function Instrument() {
         <TitleLine />
         <Notices />
         <div class="view" ref={body}>
-          {layers.value.length === 0 ? <p class="no-match">Reading the run.</p> : overview ? <Overview available={available} /> : <LayerView />}
+          {layers.value.length === 0 ? (
+            <p class="no-match">Reading the run.</p>
+          ) : overview ? (
+            <Overview available={available} />
+          ) : (
+            <LayerView available={available} />
+          )}
         </div>
       </main>
       <Transport />

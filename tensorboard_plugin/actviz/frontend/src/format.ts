@@ -20,6 +20,13 @@ export function formatNumber(x: number): string {
   return sign + size.toPrecision(3);
 }
 
+/** A tick of an axis: `0.1`, `1`, `10`, `1e+8`. */
+export function formatTick(x: number): string {
+  const size = Math.abs(x);
+  const text = size !== 0 && (size < 1e-3 || size >= 1e5) ? size.toExponential(0) : String(Number(size.toPrecision(3)));
+  return (x < 0 ? MINUS : "") + text;
+}
+
 /** A value under the pointer: five significant digits, never rounded to zero. */
 export function formatValue(x: number): string {
   const size = Math.abs(x);

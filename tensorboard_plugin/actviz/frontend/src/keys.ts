@@ -1,14 +1,5 @@
 // The keyboard.
-import {
-  firstStep,
-  lastStep,
-  moveChannel,
-  moveLayer,
-  moveStep,
-  swapRuns,
-  toggleFollow,
-  togglePlay,
-} from "./actions";
+import { firstStep, lastStep, moveChannel, moveLayer, moveStep, swapRuns, toggleFollow, togglePlay } from "./actions";
 import { helpShown, search, view } from "./state";
 
 const ACTIONS: Readonly<Record<string, (event: KeyboardEvent) => void>> = {

@@ -43,7 +43,10 @@ export function place(info: LayerInfo): [group: string, label: string] {
 export function matches(name: string, text: string): boolean {
   if (text === "") return true;
   if (!/[*?]/.test(text)) return name.toLowerCase().includes(text.toLowerCase());
-  const pattern = text.replace(/[.+^${}()|[\]\\]/g, "\\$&").replace(/\*/g, ".*").replace(/\?/g, ".");
+  const pattern = text
+    .replace(/[.+^${}()|[\]\\]/g, "\\$&")
+    .replace(/\*/g, ".*")
+    .replace(/\?/g, ".");
   return new RegExp(`^${pattern}$`, "i").test(name);
 }
 

@@ -21,7 +21,9 @@ function copy(part: Stats, name: Matrix, layers: readonly string[], steps: Float
   for (let row = 0; row < part.layers.length; row++) {
     const to = layers.indexOf(part.layers[row] as string) * steps.length;
     for (let index = 0; index < part.steps.length; index++)
-      into[to + (column.get(part.steps[index] as number) as number)] = part[name][row * part.steps.length + index] as number;
+      into[to + (column.get(part.steps[index] as number) as number)] = part[name][
+        row * part.steps.length + index
+      ] as number;
   }
 }
 

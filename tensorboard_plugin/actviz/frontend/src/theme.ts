@@ -15,8 +15,9 @@ export function followTheme(): void {
   const body = parentWindow()?.document.body;
   const preference = window.matchMedia("(prefers-color-scheme: dark)");
   const update = () => {
-    dark.value = body ? body.classList.contains("dark-mode") : preference.matches;
-    document.documentElement.classList.toggle("dark", dark.value);
+    const wanted = body ? body.classList.contains("dark-mode") : preference.matches;
+    document.documentElement.classList.toggle("dark", wanted);
+    dark.value = wanted; // after the class: what draws reads its colours from the style
   };
   if (body) new MutationObserver(update).observe(body, { attributes: true, attributeFilter: ["class"] });
   else preference.addEventListener("change", update);

@@ -13,15 +13,15 @@ import {
   referenceStep,
   runA,
   runB,
+  type ScaleMode,
+  type StatScale,
   sample,
   scaleMode,
-  type ScaleMode,
   stat,
-  type StatScale,
   statScale,
   step,
-  view,
   type View,
+  view,
 } from "./state";
 import { STATISTICS } from "./statistics";
 import { parentWindow } from "./theme";
@@ -77,7 +77,11 @@ const FIELDS: readonly Field[] = [
   choice<ColormapName>("colormap", colormap, ["activations", "viridis", "cividis", "inferno", "grey"]),
   choice<ScaleMode>("scale", scaleMode, ["map", "layer", "locked"]),
   choice<ChannelSort>("sort", channelSort, ["index", "mean", "zero"]),
-  choice("stat", stat, STATISTICS.map(([name]) => name)),
+  choice(
+    "stat",
+    stat,
+    STATISTICS.map(([name]) => name),
+  ),
   choice<StatScale>("statScale", statScale, ["linear", "log"]),
   {
     name: "follow",
@@ -85,7 +89,6 @@ const FIELDS: readonly Field[] = [
     set: (value) => (following.value = value === "1"),
   },
 ];
-
 
 /** The hash for these fields: `#actviz&name=value&...`. */
 export function encodeHash(fields: Iterable<readonly [string, string]>): string {

@@ -1,4 +1,5 @@
 // A canvas in CSS pixels, sharp at any device pixel ratio.
+import { effect } from "@preact/signals";
 import type { CanvasHTMLAttributes } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 
@@ -11,21 +12,24 @@ type Props = Omit<CanvasHTMLAttributes<HTMLCanvasElement>, "width" | "height"> &
 
 export function Canvas({ width, height, draw, style, ...rest }: Props) {
   const ref = useRef<HTMLCanvasElement>(null);
-  useLayoutEffect(() => {
-    const canvas = ref.current;
-    const context = canvas?.getContext("2d");
-    if (!canvas || !context || width <= 0 || height <= 0) return;
-    const ratio = globalThis.devicePixelRatio || 1;
-    const [deviceWidth, deviceHeight] = [Math.round(width * ratio), Math.round(height * ratio)];
-    if (canvas.width !== deviceWidth || canvas.height !== deviceHeight) {
-      canvas.width = deviceWidth;
-      canvas.height = deviceHeight;
-    }
-    context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.clearRect(0, 0, width, height);
-    context.imageSmoothingEnabled = false;
-    draw(context, canvas);
-  });
+  // Drawn after each render, and again when a signal that the drawing reads has changed.
+  useLayoutEffect(() =>
+    effect(() => {
+      const canvas = ref.current;
+      const context = canvas?.getContext("2d");
+      if (!canvas || !context || width <= 0 || height <= 0) return;
+      const ratio = globalThis.devicePixelRatio || 1;
+      const [deviceWidth, deviceHeight] = [Math.round(width * ratio), Math.round(height * ratio)];
+      if (canvas.width !== deviceWidth || canvas.height !== deviceHeight) {
+        canvas.width = deviceWidth;
+        canvas.height = deviceHeight;
+      }
+      context.setTransform(ratio, 0, 0, ratio, 0, 0);
+      context.clearRect(0, 0, width, height);
+      context.imageSmoothingEnabled = false;
+      draw(context, canvas);
+    }),
+  );
   const size = { width: `${width}px`, height: `${height}px` };
   return <canvas ref={ref} {...rest} style={typeof style === "object" ? { ...style, ...size } : size} />;
 }

@@ -81,7 +81,8 @@ export function useFetched<T>(key: string | null, load: (signal: AbortSignal) =>
         if (!controller.signal.aborted) setAnswer({ data, key, error: null });
       })
       .catch((error: unknown) => {
-        if (!controller.signal.aborted) setAnswer({ data: null, key, error: error instanceof Error ? error : new Error(String(error)) });
+        if (!controller.signal.aborted)
+          setAnswer({ data: null, key, error: error instanceof Error ? error : new Error(String(error)) });
       });
     return () => controller.abort();
   }, [key]);

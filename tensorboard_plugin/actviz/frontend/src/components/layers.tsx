@@ -6,9 +6,9 @@ import { drawSparkline } from "../draw/sparkline";
 import { shorten } from "../format";
 import { palette } from "../palette";
 import { type LayerRow, rows, rowsScroll, toggleGroup } from "../rows";
-import { dark, layer, loggedSteps, search, shownRuns, stat, stats, statScale, step } from "../state";
-import { rowOf } from "../stats";
+import { dark, layer, loggedSteps, search, shownRuns, stat, statScale, stats, step } from "../state";
 import { statLabel } from "../statistics";
+import { rowOf } from "../stats";
 import { Canvas } from "./canvas";
 
 const SPARK_WIDTH = 84;
@@ -72,7 +72,7 @@ function LayerItem({ row }: { row: LayerRow }) {
       title={wrong ? `${name}\n${wrong.words}` : name}
       onClick={() => (selected ? openLayer(name) : chooseLayer(name))}
     >
-      <span class={wrong ? "mark bad" : "mark"} aria-label={wrong?.words}>
+      <span class={wrong ? "mark bad" : "mark"} aria-hidden="true">
         {wrong?.sign ?? "•"}
       </span>
       <span class="name">{shorten(row.label, 24)}</span>
@@ -96,7 +96,14 @@ function Sparkline({ name, height }: { name: string; height: number }) {
       height={height}
       aria-hidden="true"
       draw={(context) =>
-        drawSparkline(context, lines, { first, last, width: SPARK_WIDTH, height }, statScale.value === "log", step.value, palette.value.accent)
+        drawSparkline(
+          context,
+          lines,
+          { first, last, width: SPARK_WIDTH, height },
+          statScale.value === "log",
+          step.value,
+          palette.value.accent,
+        )
       }
     />
   );
@@ -150,9 +157,10 @@ export function Layers({ height }: { height: number | null }) {
             <LayerItem key={row.info.name} row={row} />
           ),
         )}
-        {shown.length === 0 && search.value !== "" && <div class="no-match">No layer's name has “{search.value}” in it.</div>}
+        {shown.length === 0 && search.value !== "" && (
+          <div class="no-match">No layer's name has “{search.value}” in it.</div>
+        )}
       </div>
     </>
   );
 }
-

@@ -68,7 +68,13 @@ export function Transport() {
           <span class="hint wide"> {last === null ? "" : `of ${formatCount(last)}`}</span>
         </span>
         <span class="row">
-          <button type="button" class="nudge" aria-label="Former logged step" title="Former logged step (←)" onClick={() => moveStep(-1)}>
+          <button
+            type="button"
+            class="nudge"
+            aria-label="Former logged step"
+            title="Former logged step (←)"
+            onClick={() => moveStep(-1)}
+          >
             ◀
           </button>
           <button
@@ -81,7 +87,13 @@ export function Transport() {
           >
             {playing.value ? "❚❚" : "▶"}
           </button>
-          <button type="button" class="nudge" aria-label="Next logged step" title="Next logged step (→)" onClick={() => moveStep(1)}>
+          <button
+            type="button"
+            class="nudge"
+            aria-label="Next logged step"
+            title="Next logged step (→)"
+            onClick={() => moveStep(1)}
+          >
             ▶
           </button>
           <select

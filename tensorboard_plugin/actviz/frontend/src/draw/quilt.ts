@@ -2,8 +2,8 @@
 import type { StepAxis } from "../axis";
 import type { Palette } from "../palette";
 import { isFraction } from "../statistics";
-import { columnEdges } from "./values";
 import { dots, hatch } from "./texture";
+import { columnEdges } from "./values";
 
 export type CellState = "value" | "some nonfinite" | "nonfinite" | "zero" | "absent";
 
@@ -96,8 +96,6 @@ export interface StatDomain {
   high: number;
   log: boolean;
 }
-
-
 
 /** One domain for all values, of the whole runs: it never moves with the step in view. */
 export function statDomain(all: readonly Float32Array[], stat: string, log: boolean): StatDomain {

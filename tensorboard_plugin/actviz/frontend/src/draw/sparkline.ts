@@ -31,7 +31,8 @@ export function drawSparkline(
     }
   const x = (step: number) => 1 + ((step - first) / (last - first || 1)) * (width - 2);
   const onLog = log && low > 0;
-  const place = (value: number) => (onLog ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low));
+  const place = (value: number) =>
+    onLog ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low);
   context.lineWidth = 1.2;
   for (const { steps, values, colour } of lines) {
     context.strokeStyle = colour;

@@ -2,7 +2,12 @@
 
 const cache = new Map<string, CanvasPattern>();
 
-function pattern(context: CanvasRenderingContext2D, key: string, size: number, draw: (tile: CanvasRenderingContext2D) => void) {
+function pattern(
+  context: CanvasRenderingContext2D,
+  key: string,
+  size: number,
+  draw: (tile: CanvasRenderingContext2D) => void,
+) {
   let found = cache.get(key);
   if (found === undefined) {
     const tile = document.createElement("canvas");

@@ -1,5 +1,7 @@
 // Where a layer's values lie over the steps: a column a logged step, rows on a signed log axis, exact zeros in a row of their own.
 import type { StepAxis } from "../axis";
+import { formatTick } from "../format";
+import { FONT } from "../palette";
 import type { Histograms } from "../types";
 
 /** Bins are quarter octaves: so many a factor of two. */
@@ -7,6 +9,7 @@ const BINS_AN_OCTAVE = 4;
 const OCTAVES = 10;
 const ZERO_HEIGHT = 7;
 const ZERO_GAP = 1;
+const TICK_GAP = 11;
 
 export interface ValueScale {
   readonly height: number;
@@ -61,12 +64,13 @@ export function valueScale(all: readonly Histograms[], height: number): ValueSca
     return value > 0 ? (rows - place) * row : zeroBottom + ZERO_GAP + place * row;
   };
   const ticks = [{ value: 0, y: y(0) }];
-  for (let power = -40; power <= 38; power++) {
+  const free = (at: number) => ticks.every((tick) => Math.abs(tick.y - at) >= TICK_GAP);
+  for (let power = 38; power >= -40; power--) {
     const value = 10 ** power;
     const bin = binOf(value);
     if (bin < lowest + 2 || bin > highest + 1) continue;
-    if (positive) ticks.push({ value, y: y(value) });
-    if (negative) ticks.push({ value: -value, y: y(-value) });
+    if (positive && free(y(value))) ticks.push({ value, y: y(value) });
+    if (negative && free(y(-value))) ticks.push({ value: -value, y: y(-value) });
   }
   return { height, lowest, highest, negative, positive, zeroTop, zeroBottom, row, y, binTop, ticks };
 }
@@ -117,6 +121,21 @@ function typicalGap(steps: ArrayLike<number>): number {
     gaps[index] = (steps[index + 1] as number) - (steps[index] as number);
   gaps.sort();
   return gaps[Math.floor(gaps.length * 0.95)] as number;
+}
+
+/** Draws the axis labels of a strip, left of the step axis. */
+export function drawValueTicks(
+  context: CanvasRenderingContext2D,
+  axis: StepAxis,
+  scale: ValueScale,
+  ink: string,
+): void {
+  context.font = FONT;
+  context.fillStyle = ink;
+  context.textAlign = "right";
+  context.textBaseline = "middle";
+  for (const { value, y } of scale.ticks)
+    context.fillText(formatTick(value), axis.left - 6, Math.max(6, Math.min(scale.height - 6, y)));
 }
 
 /** Draws the strip with its top at `top`; `full`: the share at which the ink is full. */

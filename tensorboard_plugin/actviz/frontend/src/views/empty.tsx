@@ -57,7 +57,8 @@ export function Empty() {
         </tbody>
       </table>
       <p class="hint" style={{ marginTop: "8px", fontSize: "12px" }}>
-        Log directory {answer.logdir ?? "unknown"}. Looked {ago} s ago, looks again every {Math.max(2, Math.round(answer.poll_interval_s))} s.
+        Log directory {answer.logdir ?? "unknown"}. Looked {ago} s ago, looks again every{" "}
+        {Math.max(2, Math.round(answer.poll_interval_s))} s.
       </p>
       <h2>Already logging?</h2>
       <ul>

@@ -6,7 +6,7 @@ import { css, lut, runColour } from "../colour";
 import { Canvas } from "../components/canvas";
 import { StepPlot, Swatch, useFetched } from "../components/frame";
 import { drawLane, laneOf, lastingFault, type StatDomain, statDomain } from "../draw/quilt";
-import { drawValues, fullShare, valueScale } from "../draw/values";
+import { drawValues, drawValueTicks, fullShare, valueScale } from "../draw/values";
 import { formatNumber, formatPercent } from "../format";
 import { FONT, palette } from "../palette";
 import { rows, rowsHeight, rowsScroll } from "../rows";
@@ -17,16 +17,16 @@ import {
   mainWidth,
   type RunLetter,
   runs,
-  shownRuns,
   type StatScale,
+  shownRuns,
   stat,
   statScale,
   stats,
   step,
   timelines,
 } from "../state";
-import { indexOfStep, rowOf } from "../stats";
 import { isFraction, STATISTICS, statLabel } from "../statistics";
+import { indexOfStep, rowOf } from "../stats";
 import type { Histograms, LayerInfo } from "../types";
 
 const domain = (): StatDomain =>
@@ -151,7 +151,13 @@ function Quilt() {
       places.map(({ info, run }) => {
         const known = stats.value[run];
         if (known === undefined || !known.layers.includes(info.name)) return null;
-        return laneOf(axis.value, known.steps, rowOf(known, info.name), rowOf(known, info.name, "zero"), rowOf(known, info.name, "nonfinite"));
+        return laneOf(
+          axis.value,
+          known.steps,
+          rowOf(known, info.name),
+          rowOf(known, info.name, "zero"),
+          rowOf(known, info.name, "nonfinite"),
+        );
       }),
     [stats.value, axis.value, rows.value, shownRuns.value],
   );
@@ -194,7 +200,14 @@ function Quilt() {
           else chooseLayer(found.info.name);
         }}
       >
-        <Canvas width={width} height={height} data-testid="quilt" role="img" aria-label="Quilt of layers over steps" draw={draw} />
+        <Canvas
+          width={width}
+          height={height}
+          data-testid="quilt"
+          role="img"
+          aria-label="Quilt of layers over steps"
+          draw={draw}
+        />
       </div>
       {row && (
         <div
@@ -238,7 +251,8 @@ function LaneValues({ places }: { places: readonly LanePlace[] }) {
         const index = known ? indexOfStep(known.steps, step.value) : -1;
         const value = known && index >= 0 ? rowOf(known, info.name)[index] : undefined;
         const bad = known && index >= 0 ? (rowOf(known, info.name, "nonfinite")[index] ?? 0) > 0 : false;
-        const text = value === undefined ? "" : bad && Number.isNaN(value) ? "NaN" : Number.isNaN(value) ? "" : formatStat(value);
+        const text =
+          value === undefined ? "" : bad && Number.isNaN(value) ? "NaN" : Number.isNaN(value) ? "" : formatStat(value);
         return (
           <div
             key={`${info.name} ${run}`}
@@ -264,7 +278,8 @@ function ValuesOverSteps({ height }: { height: number }) {
   const shown = shownRuns.value;
   const name = layer.value;
   const revisions = shown.map(({ run }) => timelines.value[run]?.revision ?? "").join(" ");
-  const key = name === null || shown.length === 0 ? null : `${name} ${shown.map(({ run }) => run).join(" ")} ${revisions}`;
+  const key =
+    name === null || shown.length === 0 ? null : `${name} ${shown.map(({ run }) => run).join(" ")} ${revisions}`;
   const { data, key: answered } = useFetched(key, (signal) =>
     Promise.all(
       shown.map(async ({ run, letter }) => ({
@@ -296,13 +311,8 @@ function ValuesOverSteps({ height }: { height: number }) {
                 role="img"
                 aria-label={`Where the values of ${name} lie, run ${run}`}
                 draw={(context) => {
-                  context.font = FONT;
                   drawValues(context, histograms, axis.value, scale, 0, lut("counts", dark.value), full);
-                  context.fillStyle = palette.value.ink2;
-                  context.textAlign = "right";
-                  context.textBaseline = "middle";
-                  for (const tick of scale.ticks)
-                    context.fillText(tick.value === 0 ? "0" : formatNumber(tick.value), axis.value.left - 6, Math.min(each - 6, Math.max(6, tick.y)));
+                  drawValueTicks(context, axis.value, scale, palette.value.ink2);
                 }}
               />
               <div style={{ position: "absolute", left: "12px", top: "0" }}>
@@ -357,4 +367,3 @@ function percentile({ left, right }: Histograms, shares: Float32Array, share: nu
   }
   return Number.NaN;
 }
-
