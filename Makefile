@@ -44,7 +44,9 @@ ifneq ($(SERVE),0)
 endif
 
 test: $(VENV)/.test
+ifndef NO_BROWSER
 	$(BIN)/python tests/browser.py
+endif
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: check-python check-frontend

@@ -1,7 +1,7 @@
 """Watch what happens inside a PyTorch network while it trains.
 
-    import actviz_tb
-    actviz_tb.watch(model, "runs/exp1")        # then: tensorboard --logdir runs, tab Activations
+import actviz_tb
+actviz_tb.watch(model, "runs/exp1")        # then: tensorboard --logdir runs, tab Activations
 """
 
 from __future__ import annotations

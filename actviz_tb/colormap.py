@@ -31,7 +31,7 @@ def colour(values: npt.NDArray[np.float32], low: float, high: float, name: str =
     span = high - low
     scaled = (values - low) / span if span > 0 else np.full_like(values, 0.5)
     missing = ~np.isfinite(scaled)
-    rgb = table[np.clip(np.rint(np.where(missing, 0, scaled) * 255), 0, 255).astype(np.intp)]
+    rgb: npt.NDArray[np.uint8] = table[np.clip(np.rint(np.where(missing, 0, scaled) * 255), 0, 255).astype(np.intp)]
     rgb[missing] = NONFINITE_RGB
     return rgb
 
@@ -41,4 +41,6 @@ def _table(name: str) -> npt.NDArray[np.uint8]:
         raise ArgumentError(f"no colour map {name!r}; one of {', '.join(NAMES)}")
     stops: npt.NDArray[Any] = np.array([list(bytes.fromhex(stop)) for stop in _STOPS[name].split()], dtype=float)
     positions = np.linspace(0, 255, len(stops))
-    return np.stack([np.interp(np.arange(256), positions, stops[:, part]) for part in range(3)], axis=1).round().astype(np.uint8)
+    table = [np.interp(np.arange(256), positions, stops[:, part]) for part in range(3)]
+    rounded: npt.NDArray[np.uint8] = np.rint(np.stack(table, axis=1)).astype(np.uint8)
+    return rounded

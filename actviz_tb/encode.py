@@ -74,10 +74,8 @@ def run_event(kind: str, fields: Mapping[str, Any], step: int, wall_time_s: floa
     return _event(wire.run_tag(kind), kind, fields, {}, (step, wall_time_s))
 
 
-def _event(
-    tag: str, kind: str, fields: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]], when: tuple[int, float]
-) -> bytes:
-    return wire.record_event(tag, wire.pack(kind, fields, arrays), *when).SerializeToString()
+def _event(tag: str, kind: str, fields: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]], when: tuple[int, float]) -> bytes:
+    return bytes(wire.record_event(tag, wire.pack(kind, fields, arrays), *when).SerializeToString())
 
 
 def _maps_fields(kept: HostMaps, source: str) -> dict[str, Any]:

@@ -124,7 +124,9 @@ class ActivationLogger:
         if on_error not in ("warn", "raise"):
             raise ArgumentError(f"on_error={on_error!r}; expected 'warn' or 'raise'")
         if not callable(step) and (isinstance(step, bool) or not isinstance(step, int) or step < 0):
-            raise ArgumentTypeError(f"step={step!r}; expected the number of the first step (0 or more), or a callable that gives the current one")
+            raise ArgumentTypeError(
+                f"step={step!r}; expected the number of the first step (0 or more), or a callable that gives the current one"
+            )
         self._limits = maps.Limits(_positive("samples", samples), _positive("max_channels", max_channels), _positive("max_size", max_size))
         self._due = schedule.decades() if every is None else schedule.resolve(every)
         self._layers = layers
@@ -276,7 +278,10 @@ class ActivationLogger:
         except Exception as error:
             shape = self._probe.shape
             self._probe = None
-            message = f"the model does not take the probe of shape {shape}: {error}; expected the model's own input. Maps are of the training batch instead"
+            message = (
+                f"the model does not take the probe of shape {shape}: {error}; expected the model's own input. "
+                "Maps are of the training batch instead"
+            )
             self._fault("", ArgumentError(message))
             return None
         return recording

@@ -26,10 +26,13 @@ class Probe:
         tensors = [leaf for leaf in tree_flatten(batch)[0] if isinstance(leaf, Tensor)]
         if not tensors:
             raise ArgumentTypeError(
-                f"probe={type(batch).__name__} has no tensor; expected the model's input batch: a tensor, a tuple of positional or a dict of keyword arguments"
+                f"probe={type(batch).__name__} has no tensor; expected the model's input batch: a tensor, a tuple of positional "
+                "or a dict of keyword arguments"
             )
         if tensors[0].ndim == 0 or len(tensors[0]) == 0:
-            raise ArgumentError(f"the probe has shape {tuple(tensors[0].shape)}; expected a batch of at least one sample along its first axis")
+            raise ArgumentError(
+                f"the probe has shape {tuple(tensors[0].shape)}; expected a batch of at least one sample along its first axis"
+            )
         self.samples = len(tensors[0])
         self.labels = None if labels is None else [_label(label) for label in labels]
         if self.labels is not None and len(self.labels) != self.samples:

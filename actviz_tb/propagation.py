@@ -60,7 +60,9 @@ class Activation:
     def _maps(self, sample: int) -> npt.NDArray[np.float32]:
         """Return one sample's maps, float32 [C, h, w]."""
         if self.layout is None:
-            raise ArgumentError(f"{self.name!r} has shape {tuple(self.tensor.shape)} and cannot be drawn; expected 1 to 5 axes, the first one samples")
+            raise ArgumentError(
+                f"{self.name!r} has shape {tuple(self.tensor.shape)} and cannot be drawn; expected 1 to 5 axes, the first one samples"
+            )
         if not -len(self.tensor) <= sample < len(self.tensor):
             raise ArgumentError(f"sample={sample}, but {self.name!r} holds {len(self.tensor)} samples")
         values = self.tensor[sample].float().cpu()
@@ -201,8 +203,8 @@ def visualize_activation(
         visualize_activation(activation_propagation(model, image, 0)).save("conv1.png")
 
     Args:
-        activation: what `activation_propagation` or `capture` returned: (N, C, H, W) gives C maps of sample `sample`, (N, D) that sample's D values
-            folded near-square. A tensor of three axes is drawn as that many maps: (C, H, W) of one sample, or (N, T, D).
+        activation: what `activation_propagation` or `capture` returned: (N, C, H, W) gives C maps of sample `sample`, (N, D) that
+            sample's D values folded near-square. A tensor of three axes is drawn as that many maps: (C, H, W) of one sample, or (N, T, D).
         sample, columns, colormap, scale: as for `Activation.grid`.
 
     Raises:

@@ -43,7 +43,9 @@ class Report:
     size_bytes: int
 
     def __str__(self) -> str:
-        lines = [f"{self.steps} logged steps, {len(self.layers)} layers, {self.time_ms:.2f} ms a logged step, {self.size_bytes} bytes in all"]
+        lines = [
+            f"{self.steps} logged steps, {len(self.layers)} layers, {self.time_ms:.2f} ms a logged step, {self.size_bytes} bytes in all"
+        ]
         width = max(map(len, self.layers), default=5)
         if self.layers:
             lines.append(f"{'layer':{width}}  {'steps':>7}  {'ms/step':>8}  {'bytes/step':>10}")

@@ -22,7 +22,9 @@ def every(interval: int) -> Schedule:
     [0, 4, 8]
     """
     if interval < 1:
-        raise ArgumentError(f"every={interval}; expected 1 (each step) or more, a callable step -> bool, or a schedule of actviz_tb.schedule")
+        raise ArgumentError(
+            f"every={interval}; expected 1 (each step) or more, a callable step -> bool, or a schedule of actviz_tb.schedule"
+        )
     return lambda step: step % interval == 0
 
 
@@ -69,6 +71,7 @@ def resolve(given: SupportsIndex | Schedule) -> Schedule:
         interval = operator.index(given)
     except TypeError:
         raise ArgumentTypeError(
-            f"every={given!r} is a {type(given).__name__}; expected a whole number, a callable step -> bool, or a schedule of actviz_tb.schedule"
+            f"every={given!r} is a {type(given).__name__}; expected a whole number, a callable step -> bool, "
+            "or a schedule of actviz_tb.schedule"
         ) from None
     return every(interval)

@@ -82,7 +82,7 @@ class EventFile:
 
 
 class SummaryWriterSink:
-    """The user's own SummaryWriter, torch's or tensorboardX's: a second event file in a run's directory would make TensorBoard lose data."""
+    """The user's own SummaryWriter, torch's or tensorboardX's: with a second event file in a run's directory TensorBoard loses data."""
 
     def __init__(self, writer: Any) -> None:
         self._writer = writer
@@ -208,11 +208,11 @@ def _call_first(writer: Any, name: str, first: Callable[[], object]) -> None:
     setattr(writer, name, method)
 
 
-def _event_class(writer: Any) -> type[Any]:
+def _event_class(writer: Any) -> Any:
     if type(writer).__module__.partition(".")[0] == "tensorboardX":
         from tensorboardX.proto import event_pb2 as tensorboardx_event_pb2  # its FileWriter takes only its own class
 
-        return tensorboardx_event_pb2.Event  # type: ignore[no-any-return]
+        return tensorboardx_event_pb2.Event
     return event_pb2.Event
 
 

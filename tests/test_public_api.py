@@ -39,7 +39,9 @@ def test_the_public_names() -> None:
 
 def test_without_torch_the_package_imports_and_says_what_is_missing() -> None:
     subprocess.run([sys.executable, "-c", WITHOUT_TORCH + "print(actviz_tb.__version__)"], check=True, timeout=60)
-    result = subprocess.run([sys.executable, "-c", WITHOUT_TORCH + "actviz_tb.watch"], capture_output=True, text=True, timeout=60, check=False)
+    result = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH + "actviz_tb.watch"], capture_output=True, text=True, timeout=60, check=False
+    )
     assert result.returncode == 1
     assert "ImportError: actviz_tb.watch needs PyTorch: pip install 'actviz-tb[torch]'" in result.stderr
 

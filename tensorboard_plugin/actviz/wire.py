@@ -37,12 +37,14 @@ import struct
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, tensor_shape_pb2, types_pb2
 
+isal_zlib: ModuleType | None
 try:
     from isal import isal_zlib
 except ImportError:  # no wheel for this platform: the same stream, about three times slower
@@ -253,9 +255,9 @@ def bin_bounds(bins: Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.flo
 def dequantise(data: Array, low: Array, high: Array) -> npt.NDArray[np.float32]:
     """Return the float32 values [S, C, h, w] of quantised maps, NaN where the value was not finite."""
     span = (high - low)[..., None, None].astype(np.float32)
-    values = low[..., None, None] + data.astype(np.float32) * (span / np.float32(MAP_LEVELS))
+    values: npt.NDArray[np.float32] = low[..., None, None].astype(np.float32) + data.astype(np.float32) * (span / np.float32(MAP_LEVELS))
     values[data == MAP_NONFINITE] = np.nan
-    return values.astype(np.float32)
+    return values
 
 
 def record_event(tag: str, container: bytes, step: int, wall_time_s: float) -> event_pb2.Event:

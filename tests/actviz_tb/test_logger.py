@@ -116,7 +116,8 @@ def test_one_call_logs_every_layer_in_execution_order(tmp_path: Path) -> None:
     described = of_tag(tmp_path / "run", "actviz/model")[0].header
     assert [layer["name"] for layer in described["layers"]] == LAYERS
     assert described["layers"][0]["shape"] == [8, 6, 10, 10]
-    assert described["layers"][0]["type"] == "Conv2d" and described["layers"][0]["parameters"] == 60
+    assert described["layers"][0]["type"] == "Conv2d"
+    assert described["layers"][0]["parameters"] == 60
     assert {"path": "fc1", "type": "Linear", "parameters": 3020} in described["modules"]
 
 
@@ -136,7 +137,7 @@ def test_recorded_numbers_are_those_of_the_training_forward(tmp_path: Path) -> N
         assert moments["mean"] == pytest.approx(values.mean(), rel=1e-5, abs=1e-5 * scale), layer
         assert moments["std"] == pytest.approx(values.std(), rel=1e-5), layer
         assert moments["rms"] == pytest.approx(scale, rel=1e-5), layer
-        assert counts["count"] == values.size and counts["zero"] == (values == 0).sum(), layer
+        assert (counts["count"], counts["zero"]) == (values.size, (values == 0).sum()), layer
 
 
 def test_inplace_relu_does_not_change_the_recorded_conv_output(tmp_path: Path) -> None:
@@ -274,8 +275,8 @@ def test_a_writer_closed_in_mid_training_is_told_once_and_stays_closed(tmp_path:
     logger = actviz_tb.watch(model, writer, every=1)
     train(model, 2)
     writer.close()
+    train(model, 1)
     with pytest.warns(actviz_tb.ActvizWarning, match="the SummaryWriter is closed"):
-        train(model, 1)
         logger.flush()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -293,7 +294,8 @@ def test_stock_readers_see_histograms_and_images(tmp_path: Path) -> None:
     accumulator.Reload()
     relu = [tensor_util.make_ndarray(event.tensor_proto) for event in accumulator.Tensors("activations/relu")]
     assert len(relu) == 5
-    assert relu[0].shape[1] == 3 and relu[0][:, 2].sum() == 8 * 6 * 10 * 10
+    assert relu[0].shape[1] == 3
+    assert relu[0][:, 2].sum() == 8 * 6 * 10 * 10
     assert (relu[0][1:, 0] == relu[0][:-1, 1]).all()  # without a gap
     assert [event.step for event in accumulator.Tensors("activation_maps/conv1")] == [0, 1, 3]
     width, height, png = accumulator.Tensors("activation_maps/conv1")[0].tensor_proto.string_val
@@ -334,16 +336,18 @@ def hooks_of(model: nn.Module) -> int:
 def test_a_forward_that_raises_leaves_no_hook_and_its_own_exception(tmp_path: Path) -> None:
     model = Halfway()
     with actviz_tb.watch(model, tmp_path, every=1):
-        with pytest.raises(RuntimeError, match="^half way$") as caught:
+        with pytest.raises(RuntimeError, match=r"^half way$") as caught:
             model(torch.ones(1, 2))
-        assert caught.value.__cause__ is None and caught.value.__context__ is None
+        assert caught.value.__cause__ is None
+        assert caught.value.__context__ is None
         assert hooks_of(model) == 1  # the gate
         model.broken = False
         model(torch.ones(1, 2))
         assert hooks_of(model) == 1
     assert hooks_of(model) == 0
     steps = of_tag(tmp_path, "actviz/step")
-    assert steps[0].header["layers"] == ["first"] and steps[1].header["layers"] == ["first", "second"]
+    assert steps[0].header["layers"] == ["first"]
+    assert steps[1].header["layers"] == ["first", "second"]
 
 
 def test_an_interrupt_leaves_hooks_only_until_the_next_forward(tmp_path: Path) -> None:
@@ -375,7 +379,8 @@ def test_a_fault_in_recording_is_told_once_a_layer_and_training_goes_on(tmp_path
         train(model, 3)
         report = logger.report()
     told = [str(warning.message) for warning in caught if issubclass(warning.category, actviz_tb.ActvizWarning)]
-    assert len(told) == 3 and "recording layer 'fc1' failed, training goes on: RuntimeError: no memory" in told[0]
+    assert len(told) == 3
+    assert "recording layer 'fc1' failed, training goes on: RuntimeError: no memory" in told[0]
     assert report.faults == {"fc1": 3, "relu": 3, "dropout": 3}
     assert of_tag(tmp_path, "actviz/step")[2].header["layers"] == ["conv1", "relu", "pool", "norm", "fc2"]
 
@@ -385,7 +390,10 @@ def test_on_error_raise_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(statistics, "summarise", lambda *_: 1 / 0)
     model = SmallCNN()
-    with actviz_tb.watch(model, tmp_path, every=1, on_error="raise"), pytest.raises(actviz_tb.LoggingError, match="'conv1'.*ZeroDivisionError"):
+    with (
+        actviz_tb.watch(model, tmp_path, every=1, on_error="raise"),
+        pytest.raises(actviz_tb.LoggingError, match=r"'conv1'.*ZeroDivisionError"),
+    ):
         model(batch())
 
 
@@ -431,7 +439,7 @@ def test_bad_arguments_are_refused_before_anything_is_written(
 
 def test_an_unusable_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(actviz_tb.ArgumentError, match="cannot make the log directory .*give one that can be written to"):
+    with pytest.raises(actviz_tb.ArgumentError, match=r"cannot make the log directory .*give one that can be written to"):
         actviz_tb.watch(SmallCNN(), tmp_path / "file" / "run")
     with pytest.raises(actviz_tb.ArgumentError, match="/proc"):
         actviz_tb.watch(SmallCNN(), "/proc/run")
@@ -460,7 +468,7 @@ def test_a_directory_in_which_this_process_already_writes_is_warned_of(tmp_path:
     writer.close()
 
 
-HOSTILE = ["<script>alert(1)<_script>", "with spaces", "a/b//c", "x" * 300, "naïve ☃", "%2e%2e", 'quote"\'&']
+HOSTILE = ["<script>alert(1)<_script>", "with spaces", "a/b//c", "x" * 300, "naïve ☃", "%2e%2e", "quote\"'&"]
 
 
 def test_any_layer_name_survives(tmp_path: Path) -> None:
@@ -518,16 +526,23 @@ def test_outputs_that_cannot_be_summarised_are_listed_with_the_reason(tmp_path: 
         model(torch.ones(1, 2))
         report = logger.report()
     assert list(report.layers) == ["linear"]
-    assert report.layers["linear"].size_bytes > 0 and report.size_bytes > report.layers["linear"].size_bytes
+    assert report.layers["linear"].size_bytes > 0
+    assert report.size_bytes > report.layers["linear"].size_bytes
     assert report.skipped == {"argmax": "dtype torch.int64"}
     assert report.never_fired == ["unused"]
-    assert "never called: unused" in str(report) and "not recorded: argmax: dtype torch.int64" in str(report)
+    assert "never called: unused" in str(report)
+    assert "not recorded: argmax: dtype torch.int64" in str(report)
 
 
 def script(body: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     code = "import torch, actviz_tb, os, sys\nfrom torch import nn\n" + textwrap.dedent(body)
     return subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=120, env={**os.environ, **environment}, check=False
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **environment},
+        check=False,
     )
 
 
@@ -575,7 +590,8 @@ def test_a_full_disk_is_told_once_the_log_stays_readable_and_goes_on_when_there_
     assert result.returncode == 0, result.stderr
     assert result.stderr.count("recording a step failed, training goes on: OSError") == 1, result.stderr
     steps = list(of_tag(tmp_path, "actviz/step"))
-    assert steps[:10] == list(range(10)) and steps[-10:] == list(range(20, 30))
+    assert steps[:10] == list(range(10))
+    assert steps[-10:] == list(range(20, 30))
     assert len(steps) < 30
 
 

@@ -81,7 +81,7 @@ def test_missing_layers_are_told_with_the_nearest_names_or_the_number_of_layers(
     for index in (6, -7):
         with pytest.raises(actviz_tb.LayerNotFoundError, match=f"layer index {index} is out of range: 6 layers ran, 0 to 5"):
             actviz_tb.activation_propagation(model, IMAGES, index)
-    with pytest.raises(actviz_tb.ArgumentTypeError, match="layer_index=1.0 is a float"):
+    with pytest.raises(actviz_tb.ArgumentTypeError, match=r"layer_index=1\.0 is a float"):
         actviz_tb.activation_propagation(model, IMAGES, 1.0)  # type: ignore[arg-type]
     assert actviz_tb.capture(model, IMAGES).get("conv2") is None
 
@@ -132,7 +132,8 @@ def test_zero_is_the_middle_of_the_diverging_scale() -> None:
     picture = actviz_tb.visualize_activation(torch.tensor([[[[-1.0, 0.0, 2.0]]]]))
     row = np.asarray(picture)[5, 5::21][:3]
     assert row[1].tolist() == [250, 250, 250] or np.abs(row[1].astype(int) - 250).max() <= 3
-    assert row[0][0] > row[0][2] and row[2][2] > row[2][0]  # brown, blue
+    assert row[0][0] > row[0][2]
+    assert row[2][2] > row[2][0]
 
 
 def test_visualize_activation_takes_what_propagation_returns(model: ArticleCNN) -> None:
@@ -165,7 +166,8 @@ def test_bad_drawing_arguments_are_told(model: ArticleCNN) -> None:
 def test_show_draws_the_input_and_every_layer(model: ArticleCNN) -> None:
     activations = actviz_tb.capture(model, IMAGES)
     picture = activations.show()
-    assert picture.height > 7 * 42 and picture.width > 16 * 26
+    assert picture.height > 7 * 42
+    assert picture.width > 16 * 26
     assert len(np.unique(np.asarray(picture).reshape(-1, 3), axis=0)) > 100
     assert repr(activations).splitlines()[0] == "6 layers"
 

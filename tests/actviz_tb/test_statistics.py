@@ -116,7 +116,8 @@ def test_a_channel_without_a_finite_value_has_no_mean_and_leaves_the_others_alon
 
 def test_without_a_finite_value_moments_are_nan_and_counts_are_right() -> None:
     found = compute(torch.full((2, 3), math.nan))
-    assert found.counts["nan"] == 6 and found.counts["count"] == 6
+    assert found.counts["nan"] == 6
+    assert found.counts["count"] == 6
     assert all(math.isnan(value) for value in found.moments.values())
     assert found.bins.size == 0
 
@@ -124,7 +125,8 @@ def test_without_a_finite_value_moments_are_nan_and_counts_are_right() -> None:
 def test_large_tensors_get_a_sampled_histogram_of_the_same_distribution() -> None:
     x = normal(4, 256, 64, 64)
     summary = statistics.summarise(x, 1, None, Scratch())
-    assert summary.sampled_every > 1 and summary.sampled_every % 2 == 1
+    assert summary.sampled_every > 1
+    assert summary.sampled_every % 2 == 1
     found = statistics.finalise(summary, [tensor.numpy() for tensor in summary.tensors()])
     assert found.bin_counts.sum() == -(-x.numel() // summary.sampled_every)
     left, _ = wire.bin_bounds(found.bins)
@@ -139,7 +141,12 @@ def test_large_tensors_get_a_sampled_histogram_of_the_same_distribution() -> Non
     ids=lambda value: type(value).__name__,
 )
 def test_saturation_counts_values_at_the_bounds_of_modules_that_saturate(module: nn.Module, expected: int) -> None:
-    assert compute(torch.tensor([[0.001, 0.5, 0.998, 5.98, 6.0]])[:, : 3 if isinstance(module, (nn.Sigmoid, nn.Tanh)) else 5], module=module).counts["saturated"] == expected
+    assert (
+        compute(
+            torch.tensor([[0.001, 0.5, 0.998, 5.98, 6.0]])[:, : 3 if isinstance(module, (nn.Sigmoid, nn.Tanh)) else 5], module=module
+        ).counts["saturated"]
+        == expected
+    )
 
 
 def test_the_work_buffer_serves_tensors_of_any_size_without_leaking_values() -> None:

@@ -7,7 +7,7 @@ import { drawHistogram } from "../draw/histogram";
 import { formatCount } from "../format";
 import { widestChannel } from "../maps";
 import { palette } from "../palette";
-import { axis, channel, dark, layerInfo, mainWidth, referenceStep, sample, step } from "../state";
+import { axis, channel, dark, layerInfo, mainWidth, referenceStep, sample, scaleMode, step } from "../state";
 import { indexOfStep } from "../stats";
 import { type LayerHistory, useHistory, useInputs, useMaps } from "./layer/data";
 import { Grid } from "./layer/grid";
@@ -30,8 +30,10 @@ function heights(available: number): { top: number; values: number; channels: nu
 
 export function LayerView({ available }: { available: number }) {
   const { top, values, channels, statistics: lines } = heights(available);
-  const { shown, waitingFor, error } = useMaps();
+  const { shown: fetched, waitingFor, error } = useMaps();
   const { history, error: historyError } = useHistory();
+  // A locked scale is known only with the history: no picture on another scale before that.
+  const shown = history === null && historyError === null && scaleMode.value === "locked" ? null : fetched;
   const inputs = useInputs();
   useEffect(() => {
     if (shown?.maps.layout === "channels" && (channel.value === null || !shown.maps.channels.includes(channel.value)))

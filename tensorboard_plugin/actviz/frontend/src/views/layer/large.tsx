@@ -5,7 +5,7 @@ import { Canvas } from "../../components/canvas";
 import { drawInput } from "../../draw/input";
 import { drawMap } from "../../draw/maps";
 import { formatValue } from "../../format";
-import { cellPixels, foldShape, largestPixel, mapNumber, scaleLimits, valueAt } from "../../maps";
+import { cellPixels, foldShape, isZero, largestPixel, mapNumber, scaleLimits, valueAt } from "../../maps";
 import { palette } from "../../palette";
 import { channel, colormap, dark, sample, scaleMode } from "../../state";
 import type { Inputs, LayerStats } from "../../types";
@@ -47,6 +47,7 @@ export function Large({
     stamp(canvas, shown, at, limits);
     canvas.dataset.channel = String(maps.channels[position]);
     canvas.dataset.cell = String(cell);
+    canvas.dataset.texture = isZero(maps, map) ? "zero" : "";
   };
   const point = (event: PointerEvent) => {
     const bounds = (event.currentTarget as HTMLElement).getBoundingClientRect();
