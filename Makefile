@@ -1,6 +1,7 @@
 # make demo    train the digits CNN, then serve TensorBoard (SERVE=0: only train; PORT=6006)
 # make test    run the tests, those in a browser included
 # make check   format, lint and type checks of Python and TypeScript, and whether the committed bundle is current (needs Node 20)
+# make screenshots  photograph the tab for the README
 # make static  rebuild the page's bundle (needs Node 20)
 # make clean   remove what the others made
 #
@@ -18,7 +19,7 @@ BIN := $(VENV)/bin
 FRONTEND := tensorboard_plugin/actviz/frontend
 STATIC := tensorboard_plugin/actviz/static
 
-.PHONY: help demo test check check-python check-frontend static clean
+.PHONY: help demo test check check-python check-frontend screenshots static clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p; /^$$/q' Makefile
@@ -68,6 +69,9 @@ static: $(FRONTEND)/node_modules/.installed
 $(FRONTEND)/node_modules/.installed: $(FRONTEND)/package-lock.json
 	cd $(FRONTEND) && npm ci --silent --no-audit --no-fund
 	touch $@
+
+screenshots: $(VENV)/.test
+	$(BIN)/python docs/screenshots.py
 
 clean:
 	rm -rf $(VENV) $(FRONTEND)/node_modules build dist *.egg-info runs pictures

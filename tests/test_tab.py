@@ -433,12 +433,12 @@ def test_the_stock_tabs_show_the_run_without_our_plugin(demo: Path, tmp_path: Pa
         of_run = {"run": "lr-0.05", "tag": "activations/relu1"}
         for plugin in ("histograms", "distributions"):
             eventually(lambda plugin=plugin: "activations/fc2" in (ask(f"{plugin}/tags") or {}).get("lr-0.05", {}))
-        logged = eventually(lambda: ask("histograms/histograms", **of_run))
-        counts = sum(bucket[2] for bucket in logged[0][2])
-        assert counts == pytest.approx(60 * 16 * 26 * 26)
-        assert len(ask("distributions/distributions", **of_run)) > 5
+        every_step = EPOCHS * STEPS_AN_EPOCH // 5
+        logged = eventually(lambda: len(found := ask("histograms/histograms", **of_run) or []) == every_step and found)
+        assert sum(bucket[2] for bucket in logged[0][2]) == pytest.approx(60 * 16 * 26 * 26)
+        eventually(lambda: len(ask("distributions/distributions", **of_run) or []) == every_step)
         pictures = {"run": "lr-0.05", "tag": "activation_maps/conv1", "sample": 0}
-        images = eventually(lambda: ask("images/images", **pictures))
+        images = eventually(lambda: len(found := ask("images/images", **pictures) or []) == 4 and found)
         assert [image["step"] for image in images] == [0, 5, 15, 35]
         status, png = board.get(f"data/plugin/images/individualImage?{images[0]['query']}")
         assert (status, png[:4]) == (200, b"\x89PNG")

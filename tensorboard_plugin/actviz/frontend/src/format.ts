@@ -20,6 +20,12 @@ export function formatNumber(x: number): string {
   return sign + size.toPrecision(3);
 }
 
+/** A number where there is little room: three decimals below 1, `<0.001`. */
+export function formatShort(x: number): string {
+  const size = Math.abs(x);
+  return size >= 0.001 && size < 1 ? (x < 0 ? MINUS : "") + size.toFixed(3) : formatNumber(x);
+}
+
 /** A tick of an axis: `0.1`, `1`, `10`, `1e+8`. */
 export function formatTick(x: number): string {
   const size = Math.abs(x);

@@ -3,7 +3,7 @@ import { useEffect } from "preact/hooks";
 import { css, lut } from "../../colour";
 import { Canvas } from "../../components/canvas";
 import { drawMap } from "../../draw/maps";
-import { formatNumber, shorten } from "../../format";
+import { formatNumber, formatShort, shorten } from "../../format";
 import { channelOrder, isZero, mapNumber, type ScaleLimits, scaleLimits } from "../../maps";
 import { FONT, palette } from "../../palette";
 import { channel, channelSort, colormap, dark, sample, scaleMode, shownChannels } from "../../state";
@@ -126,12 +126,11 @@ function Tiles({
   const chosen = sequence ? at : order.findIndex((position) => maps.channels[position] === channel.value);
   const caption = (index: number): [string, string, boolean] => {
     const map = tiles[index] as number;
-    if (sequence)
-      return [labels?.[index] ?? String(maps.samples[index]), formatNumber(maps.mean[map] as number), false];
+    if (sequence) return [labels?.[index] ?? String(maps.samples[index]), formatShort(maps.mean[map] as number), false];
     const name = maps.channels[order[index] as number] as number;
     const since = deadSince.get(name);
     if (isZero(maps, map) && since !== undefined && since <= shown.key.step) return [String(name), `⊘ ${since}`, true];
-    return [String(name), formatNumber(maps.mean[map] as number), false];
+    return [String(name), formatShort(maps.mean[map] as number), false];
   };
   const draw = (context: CanvasRenderingContext2D, canvas: HTMLCanvasElement) => {
     const table = lut(colormap.value, dark.value);
