@@ -39,7 +39,7 @@ async function round(): Promise<void> {
     if (visible()) await refresh();
   } finally {
     busy = false;
-    waiting = setTimeout(round, again ? 0 : INTERVAL_MS);
+    waiting = window.setTimeout(round, again ? 0 : INTERVAL_MS);
     again = false;
   }
 }

@@ -126,7 +126,7 @@ export function followUrl(): void {
     const fields = FIELDS.map((field) => [field.name, field.get()] as const);
     const present = fields.filter((field): field is readonly [string, string] => field[1] !== null);
     clearTimeout(scheduled);
-    scheduled = setTimeout(() => {
+    scheduled = window.setTimeout(() => {
       const hash = encodeHash(present);
       // Another tab of TensorBoard's may be in front by now.
       if (page.location.hash.replace(/^#/, "").split("&")[0] === TAB && page.location.hash !== hash)

@@ -1,0 +1,50 @@
+import { expect, test } from "vitest";
+import { MapsCache } from "../src/cache";
+import type { Maps } from "../src/types";
+
+function cache(capacity: number) {
+  const asked: number[] = [];
+  const failing = new Set<number>();
+  const load = async (_run: string, _layer: string, step: number) => {
+    asked.push(step);
+    if (failing.has(step)) throw new Error(`no maps at ${step}`);
+    return { data: new Uint8Array(100), height: step } as unknown as Maps;
+  };
+  return { asked, failing, kept: new MapsCache(load, capacity) };
+}
+
+const key = (step: number, wallTime_s = 1) => ({ run: "a", layer: "b", step, wallTime_s });
+
+test("those who ask at the same time share one request, and later ones need none", async () => {
+  const { asked, kept } = cache(1000);
+  const [one, other] = await Promise.all([kept.get(key(3)), kept.get(key(3))]);
+  expect(one).toBe(other);
+  expect(one.height).toBe(3);
+  expect(await kept.get(key(3))).toBe(one);
+  expect(asked).toEqual([3]);
+});
+
+test("a step that was logged anew is asked for anew", async () => {
+  const { asked, kept } = cache(1000);
+  await kept.get(key(3, 1));
+  await kept.get(key(3, 2));
+  expect(asked).toEqual([3, 3]);
+});
+
+test("the least used are dropped beyond the capacity", async () => {
+  const { kept } = cache(250);
+  await kept.get(key(1));
+  await kept.get(key(2));
+  kept.peek(key(1));
+  await kept.get(key(3));
+  expect([1, 2, 3].map((step) => kept.peek(key(step)) !== undefined)).toEqual([true, false, true]);
+});
+
+test("a failure is not kept", async () => {
+  const { asked, failing, kept } = cache(1000);
+  failing.add(5);
+  await expect(kept.get(key(5))).rejects.toThrow("no maps at 5");
+  failing.clear();
+  expect((await kept.get(key(5))).height).toBe(5);
+  expect(asked).toEqual([5, 5]);
+});

@@ -1,0 +1,40 @@
+import { expect, test } from "vitest";
+import { layoutRows, matches } from "../src/rows";
+
+const layers = ["stem", "block.0.conv", "block.0.relu", "block.0", "block.1.conv", "head.lin:1[0]"].map((name) => ({
+  name,
+  path: name.replace(/:1\[0\]$/, ""),
+}));
+
+function names(rows: ReturnType<typeof layoutRows>): string[] {
+  return rows.map((row) => (row.kind === "group" ? `${row.group}/` : row.label));
+}
+
+test("layers stand in execution order under the block they belong to, its own output with them", () => {
+  expect(names(layoutRows(layers, 20, "", new Set()))).toEqual([
+    "stem",
+    "block.0/",
+    "conv",
+    "relu",
+    "(output)",
+    "block.1/",
+    "conv",
+    "head/",
+    "lin:1[0]",
+  ]);
+});
+
+test("rows follow each other without gap, and a folded block keeps its name only", () => {
+  const rows = layoutRows(layers, 20, "", new Set(["block.0"]));
+  expect(names(rows).slice(0, 3)).toEqual(["stem", "block.0/", "block.1/"]);
+  for (let index = 1; index < rows.length; index++)
+    expect(rows[index]?.top).toBe((rows[index - 1]?.top ?? 0) + (rows[index - 1]?.height ?? 0));
+});
+
+test("search takes text or a glob", () => {
+  expect(matches("block.0.conv", "CONV")).toBe(true);
+  expect(matches("block.0.conv", "block.*.conv")).toBe(true);
+  expect(matches("block.0.conv2", "block.*.conv")).toBe(false);
+  expect(matches("a(b", "a(?")).toBe(true);
+  expect(matches("anything", "")).toBe(true);
+});
