@@ -97,6 +97,9 @@ def watch(
     )
 
 
+_loggers: weakref.WeakValueDictionary[str, ActivationLogger] = weakref.WeakValueDictionary()
+
+
 class ActivationLogger:
     """Logs one model's activations; made by `watch`, whose arguments it takes.
 
@@ -141,6 +144,7 @@ class ActivationLogger:
         self._step: int | None = None
         self._forced: list[int | None] = []
         self._paused = False
+        self._closed = False
         self._pid = os.getpid()
 
         self._scratch = Scratch()
@@ -153,11 +157,16 @@ class ActivationLogger:
         self._cost = _Cost()
         self._told: set[tuple[str, str]] = set()
 
+        self._model = weakref.ref(model)
+        directory = _directory(target)
+        if directory is not None:
+            self._take_over(directory)
         self._writer = BackgroundWriter(open_sink(target))
+        if directory is not None:
+            _loggers[directory] = self
         if not isinstance(target, (str, Path)) and hasattr(target, "close"):
             drain_before_close(target, self._writer)
         self._gate = model.register_forward_pre_hook(RootGate(self._before_forward), with_kwargs=True)
-        self._model = weakref.ref(model)
         self._finalizer = weakref.finalize(self, self._writer.close)
         session = {
             "actviz_tb": VERSION,
@@ -168,6 +177,19 @@ class ActivationLogger:
             "max_size": max_size,
         }
         self._write_run("session", session, self._next_step)
+
+    def _take_over(self, directory: str) -> None:
+        """Close the logger of a directory whose model is this one or is gone; two models' records in one run would hide each other."""
+        former = _loggers.get(directory)
+        if former is None or former._closed:
+            return
+        watched = former._model()
+        if watched is not None and watched is not self._model():
+            raise ArgumentError(
+                f"{directory!r} already takes the activations of a {type(watched).__name__}; close that logger first, "
+                "or give this model a directory of its own, such as a subdirectory"
+            )
+        former.close()
 
     def __enter__(self) -> ActivationLogger:
         return self
@@ -204,6 +226,7 @@ class ActivationLogger:
 
     def close(self) -> None:
         """Write what is left and stop watching. Idempotent."""
+        self._closed = True
         self._gate.remove()
         self._stop_recording()
         self._finalizer()
@@ -303,6 +326,8 @@ class ActivationLogger:
 
     def _finish(self, model: nn.Module, recording: Recording, hooks: ForwardHooks, step: int, wall_time_s: float) -> None:
         self._cost.fired |= hooks.fired
+        if not hooks.fired:
+            self._fault("", RuntimeError("no layer was called in a logged step; a compiled model is not supported yet"))
         training = recording.to_host()
         probe = None if self._probe_recording is None else self._probe_recording.to_host()
         self._probe_recording = None
@@ -332,8 +357,11 @@ class ActivationLogger:
         self._writer.submit(job)
 
     def _describe(self, model: nn.Module, layers: list[LayerDescription], step: int, wall_time_s: float) -> list[bytes]:
-        """Return the event of the model record when it differs from the last one, sizes of batches aside."""
-        signature = [(layer.name, layer.type, layer.shape[1:], layer.dtype) for layer in layers]
+        """Return the event of the model record when it differs from the last one, sizes of batches and lengths of sequences aside."""
+        signature = [
+            (layer.name, layer.type, layer.dtype, len(layer.shape), None if layer.channel_axis is None else layer.shape[layer.channel_axis])
+            for layer in layers
+        ]
         if signature == self._model_signature:
             return []
         self._model_signature = signature
@@ -409,6 +437,12 @@ def _add_inputs(recording: Recording, arguments: tuple[Any, ...]) -> None:
             layout, channel_axis = maps.layout(tensor.shape)
             recording.add_maps(encode.INPUTS, tensor.detach(), layout, channel_axis)
         return
+
+
+def _directory(target: Any) -> str | None:
+    """Return the directory that a path or a writer writes to."""
+    directory = getattr(target, "log_dir", None) or getattr(target, "logdir", None) or target
+    return os.path.realpath(directory) if isinstance(directory, (str, os.PathLike)) else None
 
 
 def _positive(name: str, value: int) -> int:

@@ -468,6 +468,51 @@ def test_a_directory_in_which_this_process_already_writes_is_warned_of(tmp_path:
     writer.close()
 
 
+def test_a_second_model_needs_a_directory_of_its_own(tmp_path: Path) -> None:
+    first, second = SmallCNN(), SmallCNN()
+    with SummaryWriter(str(tmp_path / "shared")) as writer:
+        actviz_tb.watch(first, writer, every=1)
+        with pytest.raises(actviz_tb.ArgumentError, match=r"already takes the activations of a SmallCNN; close that logger first, or give"):
+            actviz_tb.watch(second, writer)
+        actviz_tb.watch(second, tmp_path / "own", every=1)
+        train(first, 1)
+        train(second, 2)
+    assert list(of_tag(tmp_path / "shared", "actviz/step")) == [0]
+
+
+def test_watching_again_as_in_a_notebook_takes_over(tmp_path: Path) -> None:
+    logger = actviz_tb.watch(SmallCNN(), tmp_path, every=1)  # the model is gone at once, its logger is kept
+    model = SmallCNN()
+    logger = actviz_tb.watch(model, tmp_path, every=1)
+    logger = actviz_tb.watch(model, tmp_path, every=1)
+    train(model, 2)
+    logger.close()
+    assert hooks_of(model) == 0
+    assert sum(tag == "actviz/step" for tag, _, _ in records(tmp_path)) == 2
+
+
+def test_sequences_of_other_lengths_do_not_write_the_model_record_again(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(3, 4))
+    with actviz_tb.watch(model, tmp_path, every=1):
+        for length in (5, 7, 6):
+            model(torch.ones(2, length, 3))
+        model.append(nn.ReLU())
+        model(torch.ones(2, 5, 3))
+    assert list(of_tag(tmp_path, "actviz/model")) == [0, 3]
+
+
+def test_a_step_in_which_no_layer_was_called_is_told(tmp_path: Path) -> None:
+    class Bypass(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x
+
+    model = nn.Sequential(Bypass(2, 2))
+    with actviz_tb.watch(model, tmp_path, every=1, layers=lambda name, module: isinstance(module, Bypass)):
+        model.forward = lambda x: x  # type: ignore[method-assign]
+        with pytest.warns(actviz_tb.ActvizWarning, match="no layer was called in a logged step"):
+            model(torch.ones(1, 2))
+
+
 HOSTILE = ["<script>alert(1)<_script>", "with spaces", "a/b//c", "x" * 300, "naïve ☃", "%2e%2e", "quote\"'&"]
 
 
