@@ -18,6 +18,8 @@ PYTEST_ARGS ?=
 BIN := $(VENV)/bin
 FRONTEND := tensorboard_plugin/actviz/frontend
 STATIC := tensorboard_plugin/actviz/static
+# pip's -c does not reach the environment that it builds in; these do, the second from pip 25.3 on.
+PINNED := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
 
 .PHONY: help demo test check check-python check-frontend screenshots static clean
 
@@ -33,7 +35,7 @@ $(VENV)/.created:
 	touch $@
 
 $(VENV)/.demo $(VENV)/.test $(VENV)/.dev: $(VENV)/.%: $(VENV)/.created constraints.txt setup.py pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS) -e '.[$*]'
+	$(PINNED) $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -e '.[$*]'
 	touch $@
 
 demo: $(VENV)/.demo
@@ -67,6 +69,7 @@ static: $(FRONTEND)/node_modules/.installed
 	cd $(FRONTEND) && npm run --silent build
 
 $(FRONTEND)/node_modules/.installed: $(FRONTEND)/package-lock.json
+	@command -v npm >/dev/null || { echo "The page's tool chain needs Node 20 or newer, with npm."; exit 1; }
 	cd $(FRONTEND) && npm ci --silent --no-audit --no-fund
 	touch $@
 
