@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ PACKAGE_MANAGERS = (
 )
 DOWNLOAD_TIMEOUT_S = 300
 INSTALL_TIMEOUT_S = 900
+VERSION_TIMEOUT_S = 60
 
 
 class NoBrowserError(RuntimeError):
@@ -34,12 +36,13 @@ class NoBrowserError(RuntimeError):
 def installed() -> str | None:
     """Return the path of an installed browser, or None."""
     given = os.environ.get(VARIABLE)
-    if given is not None:
+    if given:
         if shutil.which(given) is None:
             raise NoBrowserError(f"{VARIABLE}={given!r} is no program; name a Chromium or Chrome, or unset it")
         return given
     for path in (*map(shutil.which, NAMES), *APPLICATIONS):
-        if path is not None and Path(path).exists():
+        # Ubuntu's chromium-browser is a stub that only says to install the snap.
+        if path is not None and Path(path).exists() and _run((path, "--version"), VERSION_TIMEOUT_S) is None:
             return path
     path = _of_playwright()
     return path if path is not None and Path(path).exists() else None
@@ -54,7 +57,7 @@ def obtain(report: Callable[[str], None]) -> str:
     found = installed()
     if found is not None:
         return found
-    tried = [f"{VARIABLE} is not set", f"none of {', '.join(NAMES)} is on the PATH"]
+    tried = [f"{VARIABLE} is not set", f"none of {', '.join(NAMES)} on the PATH runs"]
     for command, failure in _attempts(report):
         if failure is not None:
             tried.append(f"{' '.join(command)}: {failure}")
@@ -88,13 +91,28 @@ def _attempts(report: Callable[[str], None]) -> Iterator[tuple[tuple[str, ...], 
 
 
 def _run(command: tuple[str, ...], timeout_s: int) -> str | None:
-    """Return what went wrong, or None."""
+    """Return what went wrong, or None. Ends the command's children too when it takes too long."""
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    pipe, none = subprocess.PIPE, subprocess.DEVNULL
     try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
+        process = subprocess.Popen(
+            command, stdin=none, stdout=pipe, stderr=subprocess.STDOUT, text=True, env=environment, start_new_session=True
+        )
+    except OSError as error:
         return str(error)
-    lines = (result.stderr or result.stdout).strip().splitlines()
-    return None if result.returncode == 0 else (lines[-1] if lines else f"exit status {result.returncode}")
+    try:
+        output, _ = process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        return f"not done after {timeout_s} s"
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    if process.returncode == 0:
+        return None
+    lines = output.strip().splitlines()
+    errors = dict.fromkeys(line for line in lines if line.startswith(("Error", "E:")))
+    return "; ".join(errors) or (lines[-1] if lines else f"exit status {process.returncode}")
 
 
 def _of_playwright() -> str | None:

@@ -1,6 +1,7 @@
 """The finder of a browser, on machines that have none, one, or one under another name."""
 
 import stat
+import time
 from pathlib import Path
 
 import browser
@@ -67,3 +68,31 @@ def test_where_none_can_be_had_it_says_what_was_tried(machine: Path, monkeypatch
     assert "playwright install chromium: no network" in told
     assert "apt-get install -y -qq chromium: needs root" in told
     assert "ACTVIZ_CHROMIUM=/path/to/chrome make test" in told
+
+
+def test_a_program_that_does_not_run_is_passed_over(machine: Path) -> None:
+    program(machine / "chromium", "echo 'install the snap' >&2; exit 1")  # as Ubuntu's stub
+    chrome = program(machine / "google-chrome")
+    assert browser.obtain(print) == str(chrome)
+
+
+def test_an_empty_variable_counts_as_none(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(browser.VARIABLE, "")
+    chromium = program(machine / "chromium")
+    assert browser.obtain(print) == str(chromium)
+
+
+def test_of_a_long_complaint_the_errors_are_told(machine: Path) -> None:
+    program(machine / "python", "printf 'Error: no such host\\n  at resolve (dns:101)\\nError: no such host\\nFailed\\n}\\n' >&2; exit 1")
+    with pytest.raises(browser.NoBrowserError, match=r"install chromium: Error: no such host\n"):
+        browser.obtain(print)
+
+
+def test_a_download_that_takes_too_long_is_ended_with_its_children(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(browser, "DOWNLOAD_TIMEOUT_S", 1)
+    late = machine / "late"
+    program(machine / "python", f"(/bin/sleep 3; : > {late}) & /bin/sleep 30")
+    with pytest.raises(browser.NoBrowserError, match=r"install chromium: not done after 1 s"):
+        browser.obtain(print)
+    time.sleep(3)
+    assert not late.exists()
