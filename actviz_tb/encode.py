@@ -11,12 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from actviz_tb.mosaic import fold, mosaic
-from actviz_tb.recording import HostMaps, HostRecording, LayerDescription
+from actviz_tb.recording import INPUTS, HostMaps, HostRecording, LayerDescription
 from actviz_tb.statistics import LayerStatistics
 from tensorboard_plugin.actviz import wire
-
-INPUTS = "inputs"
-"""Name under which a recording keeps the maps of the model's input."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,9 @@ from actviz_tb.hooks import LayerOutput
 from actviz_tb.maps import Limits, Maps
 from actviz_tb.statistics import ActivationSummary, LayerStatistics, Scratch
 
+INPUTS = "inputs"
+"""Name under which the maps of the model's input are kept."""
+
 
 class Unrecordable(ActvizError):
     """An output whose values cannot be summarised: integers, sparse, empty..."""
@@ -106,6 +109,13 @@ class Recording:
         extracted = maps_module.extract(tensor, layout, channel_axis, self.limits)
         if extracted is not None:
             self._maps[name] = (extracted, tuple(tensor.shape))
+
+    def add_inputs(self, arguments: object) -> None:
+        """Keep the maps of the first tensor among a forward's arguments, where it is one that maps can be made of."""
+        for _, tensor in outputs.tensors(arguments):
+            if outputs.unrecordable(tensor) is None:
+                self.add_maps(INPUTS, tensor.detach(), *maps_module.layout(tensor.shape))
+            return
 
     def to_host(self) -> HostRecording:
         """Bring all that was collected to the host, in one copy."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 
@@ -55,3 +56,44 @@ class Report:
         lines += [f"not recorded: {name}: {reason}" for name, reason in self.skipped.items()]
         lines += [f"failed {count} times: {name or 'outside a layer'}" for name, count in self.faults.items()]
         return "\n".join(lines)
+
+
+class Meter:
+    """Counts what a report tells; bytes are added by the writer's thread, all else by the training thread."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.hooked: set[str] = set()
+        self.fired: set[str] = set()
+        self.skipped: dict[str, str] = {}
+        self.faults: Counter[str] = Counter()
+        self.seconds = 0.0
+        self._size_bytes = 0
+        self._layer_steps: Counter[str] = Counter()
+        self._layer_seconds: defaultdict[str, float] = defaultdict(float)
+        self._layer_bytes: Counter[str] = Counter()
+
+    def add_layer(self, name: str, seconds: float) -> None:
+        self._layer_steps[name] += 1
+        self._layer_seconds[name] += seconds
+
+    def add_bytes(self, layer: str | None, size: int) -> None:
+        self._size_bytes += size
+        if layer is not None:
+            self._layer_bytes[layer] += size
+
+    def report(self) -> Report:
+        steps = self.steps
+        layers = {
+            name: LayerReport(count, self._layer_seconds[name] / count * 1e3, self._layer_bytes[name] / count)
+            for name, count in self._layer_steps.items()
+        }
+        return Report(
+            steps=steps,
+            layers=layers,
+            never_fired=sorted(self.hooked - self.fired) if steps else [],
+            skipped=dict(self.skipped),
+            faults=dict(self.faults),
+            time_ms=self.seconds / steps * 1e3 if steps else 0.0,
+            size_bytes=self._size_bytes,
+        )

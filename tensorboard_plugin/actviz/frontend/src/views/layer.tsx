@@ -34,7 +34,7 @@ export function LayerView({ available }: { available: number }) {
   const { history, error: historyError } = useHistory();
   // A locked scale is known only with the history: no picture on another scale before that.
   const shown = history === null && historyError === null && scaleMode.value === "locked" ? null : fetched;
-  const inputs = useInputs();
+  const inputs = useInputs(shown);
   useEffect(() => {
     if (shown?.maps.layout === "channels" && (channel.value === null || !shown.maps.channels.includes(channel.value)))
       channel.value = widestChannel(shown.maps, sample.value);

@@ -44,7 +44,7 @@ function Chooser<T extends string>({ label, testid, state, choices }: ChooserPro
 
 export function LayerControls() {
   const { shown } = useMaps();
-  const inputs = useInputs();
+  const inputs = useInputs(shown);
   const count = shown?.maps.samples.length ?? 0;
   return (
     <>

@@ -3,7 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { ApiError, fetchChannels, fetchHistograms, fetchInputs, fetchLayer } from "../../api";
 import { type MapsKey, mapsCache } from "../../cache";
 import { useFetched } from "../../components/frame";
-import { focusedRun, layer, models, step, stepsInView, timelines } from "../../state";
+import { focusedRun, layer, step, stepsInView, timelines } from "../../state";
 import { indexOfStep } from "../../stats";
 import type { Channels, Histograms, Inputs, LayerStats, Maps } from "../../types";
 
@@ -120,12 +120,12 @@ export function useHistory(): { history: LayerHistory | null; error: string | nu
   };
 }
 
-/** The samples that the maps are of: the probe, once a run; or the training batch of the step in view. */
-export function useInputs(): Inputs | null {
-  const run = focusedRun.value;
-  const at = step.value;
-  const probe = run !== null && models.value[run]?.session.source === "probe";
-  const key = run === null || at === null ? null : JSON.stringify([run, probe ? "probe" : at]);
-  const { data, key: answered } = useFetched<Inputs>(key, (signal) => fetchInputs(run as string, at as number, signal));
+/** The samples that these maps are of: the probe, once a run; or the training batch of their step. */
+export function useInputs(shown: ShownMaps | null): Inputs | null {
+  const key = shown && JSON.stringify([shown.key.run, shown.maps.source === "probe" ? "probe" : shown.key.step]);
+  const { data, key: answered } = useFetched<Inputs>(key, (signal) => {
+    const { run, step: at } = (shown as ShownMaps).key;
+    return fetchInputs(run, at, signal);
+  });
   return answered === key ? data : null;
 }
