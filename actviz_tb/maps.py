@@ -144,7 +144,7 @@ def _quantise(x: Tensor, layout: str, channels: tuple[int, ...], size: int | Non
     mean = torch.where(mask, x, 0).sum(dim=(2, 3)) / mask.sum(dim=(2, 3))
     if pool != (1, 1):
         # The last row and column are means of what is left there.
-        x = torch.nn.functional.avg_pool2d(x, pool, ceil_mode=True, count_include_pad=False)
+        x = torch.nn.functional.avg_pool2d(x, pool, ceil_mode=True)
         mask = torch.isfinite(x)
     low = torch.where(mask, x, torch.inf).amin(dim=(2, 3))
     high = torch.where(mask, x, -torch.inf).amax(dim=(2, 3))

@@ -17,6 +17,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from tensorboard.compat.proto import summary_pb2
 from tensorboard.util import tensor_util
 from tensorboardX import SummaryWriter as TensorboardXWriter
 from torch import nn
@@ -184,6 +185,19 @@ def test_training_is_the_same_to_the_last_bit_with_and_without_watch(tmp_path: P
     assert all(module.training for module in model.modules())
 
 
+def test_a_probe_draws_no_random_number_of_the_trainings(tmp_path: Path) -> None:
+    class Noise(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + torch.randn_like(x)  # also in evaluation
+
+    model, results = nn.Sequential(nn.Linear(3, 3), Noise()), []
+    for probe in (None, torch.ones(2, 3)):
+        with actviz_tb.watch(model, tmp_path / str(probe is None), every=1, probe=probe):
+            torch.manual_seed(7)
+            results.append(model(torch.ones(1, 3)))
+    assert torch.equal(*results)
+
+
 def test_only_training_forwards_are_counted_and_recorded(tmp_path: Path) -> None:
     model = SmallCNN()
     with actviz_tb.watch(model, tmp_path, every=1) as logger:
@@ -303,6 +317,7 @@ def test_stock_readers_see_histograms_and_images(tmp_path: Path) -> None:
 
     assert Image.open(io.BytesIO(png)).size == (int(width), int(height))
     assert accumulator.SummaryMetadata("activations/relu").plugin_data.plugin_name == "histograms"
+    assert accumulator.SummaryMetadata("actviz/step").data_class == summary_pb2.DATA_CLASS_BLOB_SEQUENCE
     assert accumulator.SummaryMetadata("activation_maps/conv1").plugin_data.plugin_name == "images"
 
 
@@ -402,9 +417,12 @@ def test_a_probe_of_the_wrong_shape_is_told_once_and_maps_come_from_the_training
     with actviz_tb.watch(model, tmp_path, every=1, probe=torch.randn(4, 3, 12, 12)):
         with pytest.warns(actviz_tb.ActvizWarning, match=r"does not take the probe of shape \(4, 3, 12, 12\).*training batch instead"):
             train(model, 1)
+        forwards: list[bool] = []
+        model.register_forward_pre_hook(lambda module, args: forwards.append(module.training))
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             train(model, 1)
+        assert forwards == [True]  # the probe is not tried again
     maps = of_tag(tmp_path, "actviz/maps/conv1")
     assert [record.header["source"] for record in maps.values()] == ["train", "train"]
 
@@ -607,11 +625,12 @@ def test_everything_is_written_when_the_interpreter_exits(tmp_path: Path) -> Non
 def test_a_forked_child_writes_nothing_and_does_not_hang(tmp_path: Path) -> None:
     body = """
         model = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
-        actviz_tb.watch(model, sys.argv[1], every=1)
+        logger = actviz_tb.watch(model, sys.argv[1], every=1)
         model(torch.ones(2, 4))
         child = os.fork()
         for _ in range(20): model(torch.ones(2, 4))
-        if child: sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        if not child: sys.exit(logger.report().steps != 1)
+        else: sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     """
     result = script(body, str(tmp_path))
     assert result.returncode == 0, result.stderr
@@ -630,6 +649,10 @@ def test_a_full_disk_is_told_once_the_log_stays_readable_and_goes_on_when_there_
             if step == 20: resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
             model(torch.randn(64, 64))
             logger.flush()
+            (name,) = os.listdir(sys.argv[1])
+            data, end = open(os.path.join(sys.argv[1], name), "rb").read(), 0
+            while end < len(data): end += 16 + int.from_bytes(data[end : end + 8], "little")
+            assert end == len(data), "half a record at the end"
     """
     result = script(body, str(tmp_path))
     assert result.returncode == 0, result.stderr
