@@ -5,7 +5,7 @@
 # make static  rebuild the page's bundle (needs Node 20)
 # make clean   remove what the others made
 #
-# Variables: PYTHON=python3 (3.10 or newer), VENV=.venv, PIP_ARGS= (such as --index-url for a CPU build of torch)
+# Variables: PYTHON=python3 (3.10 or newer), VENV=.venv, PIP_ARGS= (such as --extra-index-url for a CPU build of torch)
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -24,7 +24,7 @@ PINNED := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
 .PHONY: help demo test check check-python check-frontend screenshots static clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p; /^$$/q' Makefile
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
