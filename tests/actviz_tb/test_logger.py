@@ -645,12 +645,12 @@ def test_a_full_disk_is_told_once_the_log_stays_readable_and_goes_on_when_there_
         model = nn.Sequential(nn.Linear(64, 64), nn.ReLU())
         logger = actviz_tb.watch(model, sys.argv[1], every=1)
         for step in range(30):
-            if step == 10: resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+            path = os.path.join(sys.argv[1], os.listdir(sys.argv[1])[0])
+            if step == 10: resource.setrlimit(resource.RLIMIT_FSIZE, (os.path.getsize(path) + 5000, resource.RLIM_INFINITY))
             if step == 20: resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
             model(torch.randn(64, 64))
             logger.flush()
-            (name,) = os.listdir(sys.argv[1])
-            data, end = open(os.path.join(sys.argv[1], name), "rb").read(), 0
+            data, end = open(path, "rb").read(), 0
             while end < len(data): end += 16 + int.from_bytes(data[end : end + 8], "little")
             assert end == len(data), "half a record at the end"
     """
