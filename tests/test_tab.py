@@ -108,6 +108,28 @@ def test_step_layer_channel_and_view_are_chosen_by_keyboard(page: Page, board: T
     expect(tab.get_by_test_id("help")).to_be_visible()
 
 
+def test_play_goes_through_the_steps_and_stops_at_the_last(page: Page, board: TensorBoard) -> None:
+    tab = open_tab(page, board, step=50, layer="conv1", view="layer")
+    expect(tab.get_by_test_id("map-large")).to_be_visible()
+    page.keyboard.press(" ")
+    expect(tab.get_by_test_id("play")).to_have_attribute("aria-label", "Pause")
+    expect_step(tab, 70)
+    expect(tab.get_by_test_id("play")).to_have_attribute("aria-label", "Play")
+
+
+def test_the_time_line_and_the_quilt_are_scrubbed_with_the_pointer(page: Page, board: TensorBoard) -> None:
+    tab = open_tab(page, board, step=0, layer="conv1")
+    for testid in ("timeline", "quilt"):
+        plot = tab.get_by_test_id(testid)
+        box = plot.bounding_box()
+        assert box is not None
+        left, right = 44, box["width"] - 82
+        for share, step in ((0.5, 35), (1, 70), (0.02, 0)):
+            plot.click(position={"x": left + share * (right - left), "y": box["height"] - 8})
+            expect_step(tab, step)
+    expect_layer(tab, "fc2")  # the quilt's last row
+
+
 def independent_forward(checkpoint: Path, image: np.ndarray) -> dict[str, np.ndarray]:
     """The digits CNN in numpy, float64, from a saved checkpoint: one image [28, 28] through all its layers."""
     weights = {name: tensor.double().numpy() for name, tensor in torch.load(checkpoint, weights_only=True).items()}

@@ -1,0 +1,74 @@
+"""The examples run as they are, and the README's code does what it says."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.tensorboard import SummaryWriter
+
+ROOT = Path(__file__).parent.parent
+
+
+def example(name: str, *arguments: str) -> str:
+    command = [sys.executable, str(ROOT / "examples" / name), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=240).stdout
+
+
+def test_one_forward_pass_saves_a_picture_a_layer(tmp_path: Path) -> None:
+    said = example("one_forward_pass.py", "--output", str(tmp_path))
+    pictures = {path.name for path in tmp_path.iterdir()}
+    assert pictures == {"layer-0.png", "propagation.png", *(f"{layer}.png" for layer in ("conv1", "relu1", "pool1", "fc1", "relu2", "fc2"))}
+    assert "layer 0 puts out (1, 16, 26, 26)" in said
+
+
+def test_an_existing_writer_needs_one_line_and_keeps_one_event_file(tmp_path: Path) -> None:
+    example("existing_writer.py", "--logdir", str(tmp_path), "--steps", "12")
+    assert len(list(tmp_path.glob("events.out.tfevents.*"))) == 1
+    code = (ROOT / "examples" / "existing_writer.py").read_text()
+    assert [line for line in code.splitlines() if "actviz_tb" in line and "import" not in line] == [
+        "    actviz_tb.watch(model, writer)  # the one line"
+    ]
+
+
+class MyNetwork(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(36, 8))
+        self.relu = nn.ReLU(inplace=True)
+        self.dropout = nn.Sequential()
+        self.dropout.add_module("dropout", nn.Dropout())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.dropout(self.relu(self.encoder(x)))
+
+
+def test_the_readmes_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(blocks) == 3
+    images = torch.randn(10, 1, 6, 6)
+    with SummaryWriter("runs/writer") as writer:
+        names = {
+            "MyNetwork": MyNetwork,
+            "train": lambda model: model(images),
+            "writer": writer,
+            "images": images,
+            "labels": range(10),
+        }
+        for block in blocks:
+            exec(block, names)
+    assert list(Path("runs/exp1").glob("events.out.tfevents.*"))
+    for picture in ("relu.png", "propagation.png", "conv1.png"):
+        assert Path(picture).stat().st_size > 0
+
+
+def test_the_readme_names_only_commands_that_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for document in ("README.md", "CONTRIBUTING.md"):
+        named = set(re.findall(r"(?:`|^)make ([a-z-]+)", (ROOT / document).read_text(), re.MULTILINE))
+        assert named
+        assert named <= targets, document
