@@ -40,10 +40,9 @@ def step_events(record: StepRecord) -> Iterator[tuple[str | None, bytes]]:
     """Yield (layer or None, serialised event); the step's statistics come last, so that a step that a reader sees is whole."""
     when = (record.step, record.wall_time_s)
     shown, source = (record.training, "train") if record.probe is None else (record.probe, "probe")
+    yield None, _inputs_event(shown.maps.get(INPUTS), source, record.labels, when)
     for name, kept in shown.maps.items():
         if name == INPUTS:
-            labels = None if record.labels is None else list(record.labels[: len(kept.data)])
-            yield None, _event(wire.run_tag("inputs"), "inputs", {**_maps_fields(kept, source), "labels": labels}, _maps_arrays(kept), when)
             continue
         fields = {"layer": name, **_maps_fields(kept, source)}
         yield name, _event(wire.layer_tag("maps", name), "maps", fields, _maps_arrays(kept), when)
@@ -69,6 +68,14 @@ def model_event(
 def run_event(kind: str, fields: Mapping[str, Any], step: int, wall_time_s: float) -> bytes:
     """Return the event of a record without arrays that belongs to the run: a session or a mark."""
     return _event(wire.run_tag(kind), kind, fields, {}, (step, wall_time_s))
+
+
+def _inputs_event(kept: HostMaps | None, source: str, labels: Sequence[str] | None, when: tuple[int, float]) -> bytes:
+    fields: dict[str, Any] = {"source": source, "layout": None, "shape": [], "samples": [], "channels": [], "pool": [1, 1]}
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    if kept is not None:
+        fields, arrays = _maps_fields(kept, source), _maps_arrays(kept)
+    return _event(wire.run_tag("inputs"), "inputs", {**fields, "labels": None if labels is None else list(labels)}, arrays, when)
 
 
 def _event(tag: str, kind: str, fields: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]], when: tuple[int, float]) -> bytes:

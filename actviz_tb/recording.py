@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from actviz_tb import maps as maps_module
@@ -113,8 +114,9 @@ class Recording:
     def add_inputs(self, arguments: object) -> None:
         """Keep the maps of the first tensor among a forward's arguments, where it is one that maps can be made of."""
         for _, tensor in outputs.tensors(arguments):
-            if outputs.unrecordable(tensor) is None:
-                self.add_maps(INPUTS, tensor.detach(), *maps_module.layout(tensor.shape))
+            image = tensor.float() if tensor.dtype == torch.uint8 and tensor.ndim > 2 else tensor
+            if outputs.unrecordable(image) is None:
+                self.add_maps(INPUTS, image.detach(), *maps_module.layout(image.shape))
             return
 
     def to_host(self) -> HostRecording:

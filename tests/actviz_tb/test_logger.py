@@ -321,6 +321,15 @@ def test_stock_readers_see_histograms_and_images(tmp_path: Path) -> None:
     assert accumulator.SummaryMetadata("activation_maps/conv1").plugin_data.plugin_name == "images"
 
 
+def test_inputs_that_cannot_be_drawn_still_have_their_labels(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 2))
+    tokens = torch.randint(0, 9, (3, 5))
+    with actviz_tb.watch(model, tmp_path, every=1, probe=tokens, probe_labels=["a", "b", "c"]):
+        model(tokens)
+    record = of_tag(tmp_path, "actviz/inputs")[0]
+    assert (record.header["labels"], record.header["layout"], record.arrays) == (["a", "b", "c"], None, {})
+
+
 def test_stock_tabs_can_be_left_out(tmp_path: Path) -> None:
     model = SmallCNN()
     with actviz_tb.watch(model, tmp_path, every=1, stock_tabs=False):

@@ -21,7 +21,7 @@ export { LayerControls } from "./layer/controls";
 function heights(available: number): { top: number; values: number; channels: number; statistics: number } {
   const spare = Math.max(0, available - 666);
   return {
-    top: 268 + spare * 0.4,
+    top: 252 + spare * 0.4,
     values: 80 + spare * 0.25,
     channels: 64 + spare * 0.2,
     statistics: 54 + spare * 0.15,

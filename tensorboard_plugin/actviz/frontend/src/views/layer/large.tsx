@@ -83,7 +83,7 @@ export function Large({
           step {key.step}
         </span>
         <span class="spacer" />
-        {inputs && inputs.data !== undefined && at < inputs.samples.length && inputs.layout === "channels" && (
+        {inputs && at < inputs.samples.length && inputs.layout === "channels" && (
           <Canvas
             width={28}
             height={28}
