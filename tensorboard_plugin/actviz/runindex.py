@@ -210,7 +210,7 @@ class RunIndex:
         """Return where the run was started again: the first step logged then, and when."""
         return [
             {"step": session.step if session.first_step is None else session.first_step, "wall_time_s": session.wall_time_s}
-            for session in self.sessions
+            for session in sorted(self.sessions, key=lambda session: session.wall_time_s)
             if session.wall_time_s > self._first_logged_s
         ]
 

@@ -26,6 +26,7 @@ from tensorboard_plugin.actviz.series import Place
 POLL_INTERVAL_S = 1.0
 IDLE_POLL_INTERVAL_S = 5.0
 IDLE_AFTER_S = 60.0
+_LONGEST_POLL_INTERVAL_S = 10.0
 _BATCH_RECORDS = 4096
 
 _log = logging.getLogger(__name__)
@@ -89,6 +90,7 @@ class Store:
         self._runs: dict[str, _Run] = {}
         self._problems: list[Notice] = []
         self._checked_s: float | None = None
+        self._refresh_took_s = 0.0
         self._asked_s = time.monotonic() - IDLE_AFTER_S
         self._records = RecordReader(self._note)
 
@@ -100,15 +102,20 @@ class Store:
 
     def touch(self) -> None:
         """Say that somebody asks."""
-        was_idle = self.poll_interval_s == IDLE_POLL_INTERVAL_S
+        was_idle = self._is_idle
         self._asked_s = time.monotonic()
         if was_idle:
             self._wake.set()
 
     @property
     def poll_interval_s(self) -> float:
-        """The pause between two refreshes."""
-        return POLL_INTERVAL_S if time.monotonic() - self._asked_s < IDLE_AFTER_S else IDLE_POLL_INTERVAL_S
+        """The pause between two refreshes; longer where a refresh itself takes long."""
+        interval_s = IDLE_POLL_INTERVAL_S if self._is_idle else POLL_INTERVAL_S
+        return max(interval_s, min(2 * self._refresh_took_s, _LONGEST_POLL_INTERVAL_S))
+
+    @property
+    def _is_idle(self) -> bool:
+        return time.monotonic() - self._asked_s >= IDLE_AFTER_S
 
     @property
     def checked_ago_s(self) -> float | None:
@@ -124,6 +131,7 @@ class Store:
     def refresh(self) -> None:
         """Read what was added to the directories since the last call. Never raises: what goes wrong becomes a notice."""
         with self._refresh_lock:
+            started_s = time.monotonic()
             problems = []
             try:
                 found = find_runs(self._directories)
@@ -144,6 +152,7 @@ class Store:
             with self._lock:
                 self._problems = problems
             self._checked_s = time.monotonic()
+            self._refresh_took_s = self._checked_s - started_s
             self.ready = True
 
     def _refresh_run(self, run_files: RunFiles) -> None:
