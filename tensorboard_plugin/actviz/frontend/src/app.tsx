@@ -5,7 +5,7 @@ import { Layers, Search } from "./components/layers";
 import { Notices } from "./components/notices";
 import { Runs } from "./components/runs";
 import { TimeLine, Transport } from "./components/timeline";
-import { formatShape } from "./format";
+import { formatShape, shorten } from "./format";
 import { helpShown, layerInfo, layers, mainWidth, runs, type View, view } from "./state";
 import { Empty } from "./views/empty";
 import { LayerControls, LayerView } from "./views/layer";
@@ -105,7 +105,7 @@ function TitleLine() {
   return (
     <div class="title-line">
       <h1 title={info?.name ?? ""} data-testid="layer-title">
-        {info?.name ?? ""}
+        {shorten(info?.name ?? "", 44)}
       </h1>
       <span class="about">{about}</span>
       <span class="spacer" />

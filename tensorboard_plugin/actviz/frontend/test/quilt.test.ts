@@ -61,6 +61,12 @@ test("columns touch, and stop at a gap in the logged steps", () => {
   expect((left[50] as number) - (right[49] as number)).toBeGreaterThan(axis.x(85) - axis.x(50));
 });
 
+test("columns touch where logging grows sparser, as the default schedule does", () => {
+  const steps = [...Array.from({ length: 100 }, (_, index) => index), 100, 110, 120, 130, 140];
+  const [left, right] = columnEdges(stepAxis(0, 140, 1000), steps);
+  for (let index = 102; index < steps.length; index++) expect(left[index]).toBe(right[index - 1]);
+});
+
 test("the value scale puts bins in order, zero between the signs, and one in the bin of its bits", () => {
   expect(binOf(1)).toBe(508);
   expect(binOf(1.25)).toBe(509);

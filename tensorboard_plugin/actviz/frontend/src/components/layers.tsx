@@ -7,7 +7,7 @@ import { shorten } from "../format";
 import { palette } from "../palette";
 import { type LayerRow, rows, rowsScroll, toggleGroup } from "../rows";
 import { dark, layer, loggedSteps, search, shownRuns, stat, statScale, stats, step } from "../state";
-import { statLabel } from "../statistics";
+import { isFraction, statLabel } from "../statistics";
 import { rowOf } from "../stats";
 import { Canvas } from "./canvas";
 
@@ -100,7 +100,7 @@ function Sparkline({ name, height }: { name: string; height: number }) {
           context,
           lines,
           { first, last, width: SPARK_WIDTH, height },
-          statScale.value === "log",
+          statScale.value === "log" && !isFraction(stat.value),
           step.value,
           palette.value.accent,
         )
@@ -122,7 +122,7 @@ export function Layers({ height }: { height: number | null }) {
         <span>Layer</span>
         <span class="stat">
           {statLabel(stat.value)}
-          {statScale.value === "log" ? ", log" : ""}
+          {statScale.value === "log" && !isFraction(stat.value) ? ", log" : ""}
         </span>
       </div>
       <div

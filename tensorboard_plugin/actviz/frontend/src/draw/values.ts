@@ -10,6 +10,8 @@ const OCTAVES = 10;
 const ZERO_HEIGHT = 7;
 const ZERO_GAP = 1;
 const TICK_GAP = 11;
+/** A neighbour is a gap away when it is so many times farther than the other one. */
+const GAP = 1.5;
 
 export interface ValueScale {
   readonly height: number;
@@ -97,45 +99,41 @@ export function fullShare(all: readonly Histograms[]): number {
   return Math.max(0.01, Math.min(1, largest));
 }
 
-/** Left and right edge of each column: half way to its neighbours, so that the columns touch. */
+/**
+ * Left and right edge of each column: half way to its neighbours, so that columns touch; where one neighbour is much farther than the
+ * other, something was not logged, and a gap stays.
+ */
 export function columnEdges(axis: StepAxis, steps: ArrayLike<number>): [left: Float64Array, right: Float64Array] {
   const count = steps.length;
   const left = new Float64Array(count);
   const right = new Float64Array(count);
-  const gap = count > 1 ? typicalGap(steps) : Math.max(1, axis.last - axis.first);
+  const alone = Math.max(1, axis.last - axis.first);
   for (let index = 0; index < count; index++) {
     const here = steps[index] as number;
-    const before = index > 0 ? Math.min(gap * 1.5, here - (steps[index - 1] as number)) : gap;
-    const after = index < count - 1 ? Math.min(gap * 1.5, (steps[index + 1] as number) - here) : gap;
+    const former = index > 0 ? here - (steps[index - 1] as number) : Number.POSITIVE_INFINITY;
+    const next = index < count - 1 ? (steps[index + 1] as number) - here : Number.POSITIVE_INFINITY;
+    const reach = count > 1 ? GAP * Math.min(former, next) : alone;
     // Whole pixels, so that no seam shows between neighbours.
-    left[index] = Math.round(Math.max(axis.left, axis.x(here - before / 2)));
-    right[index] = Math.round(Math.min(axis.right, axis.x(here + after / 2)));
+    left[index] = Math.round(Math.max(axis.left, axis.x(here - Math.min(former, reach) / 2)));
+    right[index] = Math.round(Math.min(axis.right, axis.x(here + Math.min(next, reach) / 2)));
   }
   return [left, right];
 }
 
-/** The largest distance between neighbours that three quarters of the logged steps keep: wider ones are gaps. */
-function typicalGap(steps: ArrayLike<number>): number {
-  const gaps = new Float64Array(steps.length - 1);
-  for (let index = 0; index < gaps.length; index++)
-    gaps[index] = (steps[index + 1] as number) - (steps[index] as number);
-  gaps.sort();
-  return gaps[Math.floor(gaps.length * 0.95)] as number;
-}
-
-/** Draws the axis labels of a strip, left of the step axis. */
+/** Draws the axis labels of a strip, left of the step axis, from `top` on. */
 export function drawValueTicks(
   context: CanvasRenderingContext2D,
   axis: StepAxis,
   scale: ValueScale,
   ink: string,
+  top = 0,
 ): void {
   context.font = FONT;
   context.fillStyle = ink;
   context.textAlign = "right";
   context.textBaseline = "middle";
   for (const { value, y } of scale.ticks)
-    context.fillText(formatTick(value), axis.left - 6, Math.max(6, Math.min(scale.height - 6, y)));
+    if (y >= top) context.fillText(formatTick(value), axis.left - 6, Math.max(6, Math.min(scale.height - 6, y)));
 }
 
 /** Draws the strip with its top at `top`; `full`: the share at which the ink is full. */

@@ -36,6 +36,9 @@ const domain = (): StatDomain =>
     statScale.value === "log",
   );
 
+/** Below a strip's swatch there is room for labels. */
+const SWATCH_BOTTOM = 20;
+
 const formatStat = (value: number) => (isFraction(stat.value) ? formatPercent(value) : formatNumber(value));
 
 export function OverviewControls() {
@@ -63,7 +66,9 @@ export function OverviewControls() {
       <label>
         scale
         <select
-          value={statScale.value}
+          data-testid="stat-scale"
+          disabled={isFraction(stat.value)}
+          value={isFraction(stat.value) ? "linear" : statScale.value}
           onChange={(event) => {
             statScale.value = event.currentTarget.value as StatScale;
           }}
@@ -235,8 +240,7 @@ function drawFault(context: CanvasRenderingContext2D, place: LanePlace, lane: Re
   const words = fault.state === "zero" ? `all zero since ${since}` : `NaN or Inf since ${since}`;
   const x = lane.left[fault.cell] as number;
   const width = context.measureText(words).width + 8;
-  const at = Math.min(x + 16, axis.value.right - width);
-  if (at < x) return;
+  const at = x + 16 + width <= axis.value.right ? x + 16 : x - width - 4;
   context.fillStyle = palette.value.bg;
   context.fillRect(at, place.top - 1, width, place.height + 2);
   context.fillStyle = palette.value.bad;
@@ -312,7 +316,7 @@ function ValuesOverSteps({ height }: { height: number }) {
                 aria-label={`Where the values of ${name} lie, run ${run}`}
                 draw={(context) => {
                   drawValues(context, histograms, axis.value, scale, 0, lut("counts", dark.value), full);
-                  drawValueTicks(context, axis.value, scale, palette.value.ink2);
+                  drawValueTicks(context, axis.value, scale, palette.value.ink2, SWATCH_BOTTOM);
                 }}
               />
               <div style={{ position: "absolute", left: "12px", top: "0" }}>
