@@ -8,12 +8,14 @@ type Props = Omit<CanvasHTMLAttributes<HTMLCanvasElement>, "width" | "height"> &
   height: number;
   /** Draws everything, in CSS pixels, on a cleared canvas; may set data attributes that say what it drew. */
   draw: (context: CanvasRenderingContext2D, canvas: HTMLCanvasElement) => void;
+  /** What the drawing depends on besides signals; left out: drawn after each render. */
+  deps?: readonly unknown[];
 };
 
-export function Canvas({ width, height, draw, style, ...rest }: Props) {
+export function Canvas({ width, height, draw, deps, style, ...rest }: Props) {
   const ref = useRef<HTMLCanvasElement>(null);
-  // Drawn after each render, and again when a signal that the drawing reads has changed.
-  useLayoutEffect(() =>
+  // Drawn when a dependency or a signal that the drawing reads has changed, so that most canvases stand still while steps go by.
+  const paint = () =>
     effect(() => {
       const canvas = ref.current;
       const context = canvas?.getContext("2d");
@@ -28,8 +30,8 @@ export function Canvas({ width, height, draw, style, ...rest }: Props) {
       context.clearRect(0, 0, width, height);
       context.imageSmoothingEnabled = false;
       draw(context, canvas);
-    }),
-  );
+    });
+  useLayoutEffect(paint, deps && [width, height, ...deps]);
   const size = { width: `${width}px`, height: `${height}px` };
   return <canvas ref={ref} {...rest} style={typeof style === "object" ? { ...style, ...size } : size} />;
 }

@@ -169,6 +169,7 @@ export function TimeLine() {
       }}
     >
       <Canvas
+        deps={[timelines.value, shown, dark.value]}
         width={mainWidth.value}
         height={HEIGHT}
         aria-hidden="true"

@@ -208,6 +208,7 @@ function Quilt() {
         <Canvas
           width={width}
           height={height}
+          deps={[lanes, scale.low, scale.high, scale.log]}
           data-testid="quilt"
           role="img"
           aria-label="Quilt of layers over steps"
@@ -310,6 +311,7 @@ function ValuesOverSteps({ height }: { height: number }) {
           {histograms ? (
             <StepPlot label={`Values of ${name} in run ${run} over steps`}>
               <Canvas
+                deps={[histograms, scale, full]}
                 width={mainWidth.value}
                 height={each}
                 role="img"

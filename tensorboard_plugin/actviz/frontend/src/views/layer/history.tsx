@@ -50,7 +50,7 @@ export function FilmStrip({ shown, statistics }: { shown: ShownMaps; statistics:
     { length: count },
     (_, index) => steps[nearestIndex(steps, axis.value.step(left + (index + 0.5) * pitch))] as number,
   );
-  const [, setArrived] = useState(0);
+  const [arrived, setArrived] = useState(0);
   const name = JSON.stringify([run, layer, frames]);
   useEffect(() => {
     let current = true;
@@ -113,6 +113,7 @@ export function FilmStrip({ shown, statistics }: { shown: ShownMaps; statistics:
           width={mainWidth.value}
           height={tall + 4}
           draw={draw}
+          deps={[name, nearest, arrived, statistics]}
           data-testid="film-strip"
           role="img"
           aria-label="The chosen channel over steps"
@@ -144,6 +145,7 @@ export function ValuesStrip({ history, height }: { history: LayerHistory; height
         <Canvas
           width={mainWidth.value}
           height={height}
+          deps={[histograms, scale]}
           data-testid="values-strip"
           role="img"
           aria-label="Where the layer's values lie over steps"
@@ -175,6 +177,7 @@ export function ChannelMeans({ channels, height }: { channels: Channels; height:
         <Canvas
           width={mainWidth.value}
           height={height}
+          deps={[channels, row]}
           data-testid="channel-means"
           role="img"
           aria-label="Mean of each channel over steps"
@@ -229,6 +232,7 @@ export function Statistics({ statistics, height }: { statistics: LayerStats; hei
         <Canvas
           width={mainWidth.value}
           height={height}
+          deps={[statistics, log]}
           data-testid="statistics"
           role="img"
           aria-label="Statistics over steps"
