@@ -10,7 +10,7 @@ VERSION = re.search(r'VERSION = "(.+)"', (HERE / "tensorboard_plugin/actviz/vers
 
 TORCH = ["torch>=2.4"]
 DEMO = ["scikit-learn>=1.3"]
-TEST = [*TORCH, *DEMO, "hypothesis", "playwright", "pytest", "pytest-timeout", "setuptools", "tensorboardX"]
+TEST = [*TORCH, *DEMO, "fsspec", "hypothesis", "playwright", "pytest", "pytest-timeout", "setuptools", "tensorboardX"]
 CHECK = ["mypy", "ruff"]
 
 setup(

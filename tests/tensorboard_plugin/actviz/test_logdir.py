@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 from tensorboard.backend.event_processing import data_ingester, plugin_event_multiplexer
 
@@ -79,7 +80,6 @@ def test_a_directory_that_does_not_exist_has_no_runs(tmp_path: Path) -> None:
 
 
 def test_remote_runs_are_found_through_tensorboards_file_layer() -> None:
-    fsspec = pytest.importorskip("fsspec")
     memory = fsspec.filesystem("memory")
     try:
         memory.pipe_file("/logs/a/events.out.tfevents.1", b"")

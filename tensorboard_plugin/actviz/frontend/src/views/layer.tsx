@@ -10,8 +10,9 @@ import { palette } from "../palette";
 import { axis, channel, dark, layerInfo, mainWidth, referenceStep, sample, scaleMode, step } from "../state";
 import { indexOfStep } from "../stats";
 import { type LayerHistory, useHistory, useInputs, useMaps } from "./layer/data";
+import { FilmStrip } from "./layer/film";
 import { Grid } from "./layer/grid";
-import { ChannelMeans, FilmStrip, Statistics, ValuesStrip } from "./layer/history";
+import { ChannelMeans, Statistics, ValuesStrip } from "./layer/history";
 import { Large } from "./layer/large";
 import "./layer.css";
 
