@@ -12,7 +12,7 @@ from tensorboard_plugin.actviz.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from actviz_tb import schedule
-    from actviz_tb.errors import ActvizError, ActvizWarning, ArgumentError, ArgumentTypeError, LayerNotFoundError, LoggingError
+    from actviz_tb.errors import ActvizError, ActvizWarning, ArgumentError, ArgumentTypeError, CostWarning, LayerNotFoundError, LoggingError
     from actviz_tb.logger import ActivationLogger, watch
     from actviz_tb.propagation import Activation, Activations, activation_propagation, capture, visualize_activation
     from actviz_tb.report import Report
@@ -25,6 +25,7 @@ __all__ = [
     "ActvizWarning",
     "ArgumentError",
     "ArgumentTypeError",
+    "CostWarning",
     "LayerNotFoundError",
     "LoggingError",
     "Report",
@@ -38,7 +39,7 @@ __all__ = [
 
 _HOMES = {
     "propagation": ("Activation", "Activations", "activation_propagation", "capture", "visualize_activation"),
-    "errors": ("ActvizError", "ActvizWarning", "ArgumentError", "ArgumentTypeError", "LayerNotFoundError", "LoggingError"),
+    "errors": ("ActvizError", "ActvizWarning", "ArgumentError", "ArgumentTypeError", "CostWarning", "LayerNotFoundError", "LoggingError"),
     "logger": ("ActivationLogger", "watch"),
     "report": ("Report",),
 }

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from actviz_tb.mosaic import fold, mosaic
-from actviz_tb.recording import INPUTS, HostMaps, HostRecording, LayerDescription
+from actviz_tb.recording import INPUTS, HostMaps, HostRecording, HostStatistics
 from actviz_tb.statistics import LayerStatistics
 from tensorboard_plugin.actviz import wire
 
@@ -49,19 +49,37 @@ def step_events(record: StepRecord) -> Iterator[tuple[str | None, bytes]]:
         if record.stock_images:
             png, width, height = _mosaic_png(kept)
             yield name, wire.image_event(name, png, width, height, *when).SerializeToString()
-    for name, found in record.training.statistics.items():
-        fields = {"layer": name, "sampled_every": record.training.sampled_every[name]}
-        yield name, _event(wire.layer_tag("layer", name), "layer", fields, _layer_arrays(found), when)
-        if record.stock_histograms and len(found.bins):
-            yield name, wire.histogram_event(name, found.bins, found.bin_counts, *when).SerializeToString()
-    yield None, _event(wire.run_tag("step"), "step", *_step_parts(record.training.statistics), when)
+    for name, gram in shown.grams.items():
+        triangle = {"gram": gram[np.tril_indices(len(gram))]}
+        yield name, _event(wire.layer_tag("gram", name), "gram", {"layer": name, "source": source, "samples": len(gram)}, triangle, when)
+    for name, attended in shown.attention.items():
+        fields = {"layer": name, **_maps_fields(attended.maps, source), "queries": attended.queries}
+        arrays = {**_maps_arrays(attended.maps), "entropy": attended.entropy, "largest_logit": attended.largest_logit}
+        yield name, _event(wire.layer_tag("attention", name), "attention", fields, arrays, when)
+    yield from _statistics_events("layer", "step", record.training.statistics, when, stock_histograms=record.stock_histograms)
+
+
+def gradient_events(found: HostStatistics, step: int, wall_time_s: float) -> Iterator[tuple[str | None, bytes]]:
+    """Yield (layer or None, serialised event) of a step's gradients."""
+    return _statistics_events("gradient", "gradients", found, (step, wall_time_s), stock_histograms=False)
+
+
+def _statistics_events(
+    layer_kind: str, run_kind: str, found: HostStatistics, when: tuple[int, float], *, stock_histograms: bool
+) -> Iterator[tuple[str | None, bytes]]:
+    for name, layer in found.layers.items():
+        fields = {"layer": name, "sampled_every": found.sampled_every[name]}
+        yield name, _event(wire.layer_tag(layer_kind, name), layer_kind, fields, _layer_arrays(layer), when)
+        if stock_histograms and len(layer.bins):
+            yield name, wire.histogram_event(name, layer.bins, layer.bin_counts, *when).SerializeToString()
+    yield None, _event(wire.run_tag(run_kind), run_kind, *_step_parts(found), when)
 
 
 def model_event(
-    model: str, layers: Sequence[LayerDescription], modules: Sequence[Mapping[str, Any]], step: int, wall_time_s: float
+    model: str, name: str, layers: Sequence[Mapping[str, Any]], modules: Sequence[Mapping[str, Any]], step: int, wall_time_s: float
 ) -> bytes:
     """Return the event of the model record."""
-    fields = {"model": model, "layers": [asdict(layer) for layer in layers], "modules": list(modules)}
+    fields = {"model": model, "name": name, "layers": list(layers), "modules": list(modules)}
     return _event(wire.run_tag("model"), "model", fields, {}, (step, wall_time_s))
 
 
@@ -112,13 +130,17 @@ def _layer_arrays(found: LayerStatistics) -> dict[str, npt.NDArray[Any]]:
     return arrays | profile
 
 
-def _step_parts(found: Mapping[str, LayerStatistics]) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
-    counts = np.array([[each.counts[name] for name in wire.COUNTS] for each in found.values()], dtype=np.int64)
-    moments = np.array([[each.moments[name] for name in wire.MOMENTS] for each in found.values()], dtype=np.float32)
-    return {"layers": list(found)}, {
-        "counts": counts.reshape(len(found), len(wire.COUNTS)),
-        "moments": moments.reshape(len(found), len(wire.MOMENTS)),
+def _step_parts(found: HostStatistics) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    layers = found.layers
+    counts = np.array([[each.counts[name] for name in wire.COUNTS] for each in layers.values()], dtype=np.int64)
+    moments = np.array([[each.moments[name] for name in wire.MOMENTS] for each in layers.values()], dtype=np.float32)
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "counts": counts.reshape(len(layers), len(wire.COUNTS)),
+        "moments": moments.reshape(len(layers), len(wire.MOMENTS)),
     }
+    if found.ranks is not None:
+        arrays |= {"rank_rms": found.ranks.rms, "rank_absmax": found.ranks.absmax, "rank_nonfinite": found.ranks.nonfinite}
+    return {"layers": list(layers)}, arrays
 
 
 def _mosaic_png(kept: HostMaps) -> tuple[bytes, int, int]:

@@ -33,6 +33,10 @@ class ActvizWarning(UserWarning):
     """Something was not recorded; training goes on. Each kind of fault is reported once a layer."""
 
 
+class CostWarning(ActvizWarning):
+    """Logging takes a large part of the training's time."""
+
+
 def nearest(name: str, names: Iterable[str], count: int = 5) -> str:
     """Return the names most like `name`, quoted and separated by commas, for an error message."""
     names = list(dict.fromkeys(names))

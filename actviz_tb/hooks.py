@@ -3,38 +3,78 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from actviz_tb import outputs
+from actviz_tb import compiler, outputs
 from actviz_tb.selection import SelectedModule
+
+MAX_CALLS = 64
+"""So many calls of one layer in one forward are recorded."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerOutput:
-    """One tensor that a module put out.
+    """One tensor that a module, or a function inside a module, put out.
 
     Attributes:
         name: module's name, ``:n`` for its n-th call after the first in this forward, then the part of a structured output.
-        path: the module's name alone.
-        module: the module.
+        path: the module's name alone; of a function ``module/function``.
+        kind: the module's class, or the function's name.
+        module: the module; for a function one that would compute the same, or None.
         call: 0 for the first call.
         tensor: the output itself, still part of the autograd graph.
+        inputs: names of the layers that it was made from.
+        same_as: name of another output that is this very tensor, recorded before and not changed since.
     """
 
     name: str
     path: str
-    module: nn.Module
+    kind: str
+    module: nn.Module | None
     call: int
     tensor: Tensor
+    inputs: tuple[str, ...] = ()
+    same_as: str | None = None
 
 
 Sink = Callable[[LayerOutput], None]
 OnFault = Callable[[str, Exception], None]
+OnSkip = Callable[[str, str], None]
+
+
+class Observer:
+    """Told of the modules that run; this one does nothing. See `functions.Functions`.
+
+    Attributes:
+        calls: how often each name has put something out in this forward.
+    """
+
+    def __init__(self) -> None:
+        self.calls: Counter[str] = Counter()
+
+    def enter(self, name: str, module: nn.Module) -> None:
+        """A module begins."""
+
+    def leave(self, name: str, module: nn.Module) -> None:
+        """It has ended."""
+
+    def inputs(self, values: object) -> tuple[str, ...]:
+        """Return the names of the layers that tensors come from."""
+        return ()
+
+    def produced(self, name: str, tensor: Tensor) -> None:
+        """A layer put out a tensor."""
+
+    def same_as(self, tensor: Tensor) -> str | None:
+        """Return the name under which a tensor was recorded just now as a function's output."""
+        return None
 
 
 class ForwardHooks:
@@ -42,29 +82,44 @@ class ForwardHooks:
 
     Each output goes to the sink inside the hook, before an in-place operation can overwrite it. A fault in the sink goes to
     `on_fault`; the hooks return None, so that no output is ever replaced.
+
+    Args:
+        selected: the modules to record.
+        sink, on_fault: see above.
+        on_skip: told of an output that is not recorded, and why.
+        observer: told of all of `observed`, the modules in which functions may run.
     """
 
-    def __init__(self, selected: Sequence[SelectedModule], sink: Sink, on_fault: OnFault) -> None:
+    def __init__(
+        self,
+        selected: Sequence[SelectedModule],
+        sink: Sink,
+        on_fault: OnFault,
+        on_skip: OnSkip | None = None,
+        observer: Observer | None = None,
+        observed: Sequence[SelectedModule] = (),
+    ) -> None:
         self.fired: set[str] = set()
         self._selected = selected
         self._sink = sink
         self._on_fault = on_fault
-        self._calls: Counter[str] = Counter()
+        self._on_skip = on_skip
+        self._observer = observer or Observer()
+        self._observed = observed
         self._last: list[Tensor] = []
         self._handles: list[RemovableHandle] = []
 
-    @property
-    def attached(self) -> bool:
-        return bool(self._handles)
-
     def attach(self) -> None:
+        for each in self._observed:
+            self._handles.append(each.module.register_forward_pre_hook(self._enter(each.name)))
         for each in self._selected:
-            self._handles.append(each.module.register_forward_hook(self._hook(each)))
+            self._handles.append(each.module.register_forward_hook(self._hook(each), with_kwargs=True))
+        for each in self._observed:
+            self._handles.append(each.module.register_forward_hook(self._leave(each.name)))
 
     def detach(self) -> None:
         while self._handles:
             self._handles.pop().remove()
-        self._calls.clear()
         self._last.clear()
 
     def __enter__(self) -> ForwardHooks:
@@ -74,39 +129,107 @@ class ForwardHooks:
     def __exit__(self, *exception: object) -> None:
         self.detach()
 
-    def _hook(self, selected: SelectedModule) -> Callable[[nn.Module, Any, Any], None]:
+    def _enter(self, name: str) -> Callable[[nn.Module, Any], None]:
+        def pre_hook(module: nn.Module, args: Any) -> None:
+            self._observer.enter(name, module)
+
+        return pre_hook
+
+    def _leave(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(module: nn.Module, args: Any, output: Any) -> None:
+            self._observer.leave(name, module)
+
+        return hook
+
+    def _hook(self, selected: SelectedModule) -> Callable[[nn.Module, Any, Any, Any], None]:
+        def hook(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
             try:
-                self._record(selected, output)
+                if is_recorded(module, output):
+                    self._record(selected, (args, kwargs), output)
             except Exception as error:  # whatever goes wrong here must not stop the training
                 self._on_fault(selected.name, error)
 
         return hook
 
-    def _record(self, selected: SelectedModule, output: Any) -> None:
+    def _record(self, selected: SelectedModule, inputs: object, output: Any) -> None:
         self.fired.add(selected.name)
-        call = self._calls[selected.name]
-        self._calls[selected.name] += 1
+        call = self._observer.calls[selected.name]
+        self._observer.calls[selected.name] += 1
         name = f"{selected.name}:{call}" if call else selected.name
         found = list(outputs.tensors(output))
+        if not found and selected.always and output is not None:
+            self._skip(name, f"its output is a {type(output).__name__} without a tensor")
+        if call >= MAX_CALLS:
+            self._skip(f"{selected.name}:{MAX_CALLS}...", f"more than {MAX_CALLS} calls in one forward")
+            return
+        # A block's output was put out by one of its children; a leaf's is made from what it was given.
+        sources = self._observer.inputs(inputs) if selected.always else ()
         for suffix, tensor in found:
-            if selected.always or not any(tensor is last for last in self._last):
-                self._sink(LayerOutput(name + suffix, selected.name, selected.module, call, tensor))
+            same_as = self._observer.same_as(tensor)
+            if selected.always or not (same_as or any(tensor is last for last in self._last)):
+                made_from = (same_as,) if same_as else sources or self._observer.inputs(tensor)
+                kind = type(selected.module).__name__
+                self._sink(LayerOutput(name + suffix, selected.name, kind, selected.module, call, tensor, made_from, same_as))
+                self._observer.produced(name + suffix, tensor)
         self._last = [tensor for _, tensor in found]
+
+    def _skip(self, name: str, reason: str) -> None:
+        if self._on_skip is not None:
+            self._on_skip(name, reason)
+
+
+def is_recorded(module: nn.Module, output: object) -> bool:
+    """Say whether a call counts: not when backward repeats it (checkpointing), nor in DataParallel's replicas but the first."""
+    if in_backward():
+        return False
+    if not is_replica(module):
+        return True
+    first = next((tensor for _, tensor in outputs.tensors(output)), None)
+    return first is not None and first.device.index in (0, None) and first.device.type != "meta"
+
+
+def in_backward() -> bool:
+    """Say whether a backward pass is going on in this thread; what a checkpoint runs again in it was recorded before."""
+    return torch._C._current_graph_task_id() != -1
+
+
+def is_replica(module: nn.Module) -> bool:
+    """Say whether a module is a copy that DataParallel made for one forward on one device."""
+    return bool(getattr(module, "_is_replica", False))
 
 
 class RootGate:
     """The one hook that stays on a watched model between logged steps: calls back before each forward.
 
     A copy or a pickle of the model gets a gate without a callback: a copy is not watched.
+
+    Args:
+        before_forward: ``(model, args, kwargs) -> bool``, whether the forward is recorded; one that is runs eagerly.
     """
 
-    def __init__(self, before_forward: Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None] | None = None) -> None:
+    def __init__(self, before_forward: Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], bool] | None = None) -> None:
         self._before_forward = before_forward
+        self._called = False
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if self._before_forward is not None:
-            self._before_forward(module, args, kwargs)
+        if compiler.is_traced() or self._before_forward is None or self._called:
+            return
+        with compiler.NotCompiling() as compiling:
+            if self._before_forward(module, args, kwargs):
+                compiling.stay()
+
+    @contextmanager
+    def early(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[None]:
+        """Call back now, and not in the forward inside."""
+        self(module, args, kwargs)
+        self._called = True
+        try:
+            yield
+        finally:
+            self._called = False
 
     def __reduce__(self) -> tuple[type[RootGate], tuple[()]]:
         return RootGate, ()
+
+
+compiler.never_compile(RootGate.__call__)

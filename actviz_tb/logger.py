@@ -12,13 +12,15 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from actviz_tb import encode, maps, schedule, selection
+from actviz_tb import compiler, distributed, encode, maps, overhead, schedule, selection
 from actviz_tb.errors import ActvizWarning, ArgumentError, ArgumentTypeError, LoggingError
-from actviz_tb.hooks import RootGate
+from actviz_tb.hooks import RootGate, in_backward
+from actviz_tb.overhead import Overhead
 from actviz_tb.probe import Probe
-from actviz_tb.recorder import StepRecorder
+from actviz_tb.recorder import Options, StepRecorder
 from actviz_tb.report import Meter, Report
-from actviz_tb.writer import BackgroundWriter, drain_before_close, open_sink
+from actviz_tb.steps import StepCounter
+from actviz_tb.writer import BackgroundWriter, Nowhere, drain_before_close, open_sink
 from tensorboard_plugin.actviz.version import VERSION
 
 OnError = Literal["warn", "raise"]
@@ -35,8 +37,15 @@ def watch(
     samples: int = 4,
     max_channels: int = 16,
     max_size: int = 64,
+    gradients: bool = False,
+    attention: bool = True,
+    functional: bool = True,
     stock_tabs: bool = True,
+    optimizer: torch.optim.Optimizer | None = None,
     step: int | Callable[[], int] = 0,
+    name: str | None = None,
+    merge_ranks: bool = False,
+    max_overhead: float | None = None,
     on_error: OnError = "warn",
 ) -> ActivationLogger:
     """Log a model's activations from now on; the training loop stays as it is.
@@ -51,9 +60,12 @@ def watch(
         # The same inputs at every step, seen through the network as it learns:
         actviz_tb.watch(model, "runs/exp1", probe=images[:10], probe_labels=labels[:10], samples=10)
 
+    Under ``torch.compile`` the logged steps run eagerly, all others the compiled graph untouched. In a job of several processes every
+    process makes the same call; rank 0 writes.
+
     Args:
-        model: any module; also wrapped in DataParallel.
-        target: a log directory, made if it is missing, or an open SummaryWriter (torch's or tensorboardX's).
+        model: any module; also wrapped in DataParallel, DistributedDataParallel or ``torch.compile``. FSDP: watch it once it is sharded.
+        target: a log directory, made if it is missing, or an open SummaryWriter (torch's or tensorboardX's). Used on rank 0 only.
         every: log one step in so many; or a callable ``step -> bool``; or a schedule of `actviz_tb.schedule`.
             Default: ``schedule.decades()``, each of the first 100 steps, then ever fewer.
         layers: globs on module names (``"encoder.*"``, ``"!*.dropout"``), module types, or a predicate ``(name, module) -> bool``.
@@ -62,11 +74,21 @@ def watch(
             model before the training batch, in evaluation mode without gradients, and the maps are of it. Costs one
             forward of that batch a logged step. Without it, maps are of the training batch.
         probe_labels: one a probe sample.
-        samples: inputs whose maps are kept, from the start of the batch.
+        samples: inputs whose maps are kept, from the start of the batch; 0: no maps.
         max_channels: channels a layer whose maps are kept, evenly spaced, the same ones at each step.
         max_size: pixels a side of a map; larger ones are averaged down.
+        gradients: also statistics and histograms of the gradient of the loss with respect to each output.
+        attention: also the weights of attention, recomputed for the shown samples, with their entropy and the largest logit.
+        functional: also what runs inside a module without a module of its own (``F.relu`` in ``block1``: ``block1/relu``).
         stock_tabs: also write what TensorBoard's Histograms, Distributions and Images tabs show.
-        step: number of the first training forward, for a resumed run; or a callable that gives the current step's number.
+        optimizer: count its steps instead of training forwards, of which it may need several (accumulated gradients). The first
+            forward of a step is the one that is recorded.
+        step: number of the first step, for a resumed run; or a callable that gives the current step's number.
+        name: stands before the names of all layers. Two models that write to one SummaryWriter need one each.
+        merge_ranks: statistics and histograms of the global batch, not of rank 0's share: one collective a logged step.
+            Every rank must log the same steps.
+        max_overhead: fraction of the training's time that logging may take, such as 0.01: where it is more, the interval is widened,
+            by powers of two.
         on_error: ``"warn"``: a fault in logging is reported once and counted, training goes on; ``"raise"``: `LoggingError`.
 
     Returns:
@@ -74,7 +96,7 @@ def watch(
 
     Raises:
         ArgumentTypeError: an argument of the wrong type, a model that is no Module, a target that is neither path nor writer.
-        ArgumentError: a value out of range, a directory that cannot be written to, a closed writer.
+        ArgumentError: a value out of range, a directory that cannot be written to, a closed writer, arguments that exclude each other.
         LayerNotFoundError: a layer pattern that matches nothing; the message lists the nearest names.
     """
     return ActivationLogger(
@@ -87,13 +109,20 @@ def watch(
         samples=samples,
         max_channels=max_channels,
         max_size=max_size,
+        gradients=gradients,
+        attention=attention,
+        functional=functional,
         stock_tabs=stock_tabs,
+        optimizer=optimizer,
         step=step,
+        name=name,
+        merge_ranks=merge_ranks,
+        max_overhead=max_overhead,
         on_error=on_error,
     )
 
 
-_loggers: weakref.WeakValueDictionary[str, ActivationLogger] = weakref.WeakValueDictionary()
+_loggers: weakref.WeakSet[ActivationLogger] = weakref.WeakSet()
 
 
 class ActivationLogger:
@@ -114,49 +143,69 @@ class ActivationLogger:
         samples: int,
         max_channels: int,
         max_size: int,
+        gradients: bool,
+        attention: bool,
+        functional: bool,
         stock_tabs: bool,
+        optimizer: torch.optim.Optimizer | None,
         step: int | Callable[[], int],
+        name: str | None,
+        merge_ranks: bool,
+        max_overhead: float | None,
         on_error: OnError,
     ) -> None:
         if not isinstance(model, nn.Module):
             raise ArgumentTypeError(f"model is a {type(model).__name__}; expected a torch.nn.Module")
         if on_error not in ("warn", "raise"):
             raise ArgumentError(f"on_error={on_error!r}; expected 'warn' or 'raise'")
-        if not callable(step) and (isinstance(step, bool) or not isinstance(step, int) or step < 0):
-            raise ArgumentTypeError(
-                f"step={step!r}; expected the number of the first step (0 or more), or a callable that gives the current one"
-            )
-        self._due = schedule.decades() if every is None else schedule.resolve(every)
-        limits = maps.Limits(_positive("samples", samples), _positive("max_channels", max_channels), _positive("max_size", max_size))
+        if name is not None and (not isinstance(name, str) or not name):
+            raise ArgumentTypeError(f"name={name!r}; expected the model's name, such as 'generator'")
+        due = schedule.decades() if every is None else schedule.resolve(every)
+        self._steps = StepCounter(step, optimizer)
+        limits = maps.Limits(_whole("samples", samples, 0), _whole("max_channels", max_channels), _whole("max_size", max_size))
         selection.select(model, layers)  # tells of a pattern that matches nothing before anything is written
         if probe is None and probe_labels is not None:
             raise ArgumentError("probe_labels without a probe; give both, or leave both out")
         fixed = None if probe is None else Probe(probe, probe_labels)
+        limit = overhead.checked_limit(max_overhead)
+        if limit is not None and (merge_ranks or (fixed is not None and distributed.is_sharded(model))):
+            raise ArgumentError("max_overhead with merge_ranks, or with a probe under FSDP: every rank must log the same steps; use every=")
+        self._overhead = Overhead(due, every if isinstance(every, int) else None, limit)
         self._on_error = on_error
-        self._next_step = 0 if callable(step) else step
-        self._step_source = step if callable(step) else None
-        self._step: int | None = None
+        self._name = name or ""
         self._forced: list[int | None] = []
         self._paused = False
         self._closed = False
         self._pid = os.getpid()
-
         self._meter = Meter()
         self._told: set[tuple[str, str]] = set()
-
         self._model = weakref.ref(model)
-        directory = _directory(target)
-        if directory is not None:
-            self._take_over(directory)
-        self._writer = BackgroundWriter(open_sink(target))
-        if directory is not None:
-            _loggers[directory] = self
-        if not isinstance(target, (str, os.PathLike)):
+
+        writes = distributed.rank() == 0
+        self._directory = _directory(target) if writes else None
+        self._take_over(target)
+        self._writer = BackgroundWriter(open_sink(target) if writes else Nowhere())
+        _loggers.add(self)
+        if writes and not isinstance(target, (str, os.PathLike)):
             drain_before_close(target, self._writer)
-        self._recorder = StepRecorder(
-            layers, fixed, limits, stock_tabs=stock_tabs, meter=self._meter, submit=self._writer.submit, on_fault=self._fault
+        options = Options(
+            name=self._name,
+            layers=layers,
+            limits=limits if samples else None,
+            gradients=gradients,
+            attention=attention,
+            functional=functional,
+            stock_tabs=stock_tabs,
+            writes=writes,
+            merger=distributed.Merger() if merge_ranks else None,
         )
-        self._gate = model.register_forward_pre_hook(RootGate(self._before_forward), with_kwargs=True)
+        self._recorder = StepRecorder(
+            options, fixed, meter=self._meter, overhead=self._overhead, submit=self._writer.submit, on_fault=self._fault
+        )
+        self._gate = RootGate(self._before_forward)
+        # First of all, so that the probe runs before what other hooks (FSDP's) prepare for the forward itself.
+        self._handle = model.register_forward_pre_hook(self._gate, prepend=True, with_kwargs=True)
+        compiler.call_gate_first(selection.unwrapped(model), self._gate.early)
         self._finalizer = weakref.finalize(self, self._writer.close)
         session = {
             "actviz_tb": VERSION,
@@ -166,20 +215,24 @@ class ActivationLogger:
             "max_channels": max_channels,
             "max_size": max_size,
         }
-        self._write_run("session", session, self._next_step)
+        self._write_run("session", session, self._steps.next)
 
-    def _take_over(self, directory: str) -> None:
-        """Close the logger of a directory whose model is this one or is gone; two models' records in one run would hide each other."""
-        former = _loggers.get(directory)
-        if former is None or former._closed:
+    def _take_over(self, target: Any) -> None:
+        """Close the logger that this one takes the place of; two models whose layers cannot be told apart would hide each other."""
+        if self._directory is None:
             return
-        watched = former._model()
-        if watched is not None and watched is not self._model():
-            raise ArgumentError(
-                f"{directory!r} already takes the activations of a {type(watched).__name__}; close that logger first, "
-                "or give this model a directory of its own, such as a subdirectory"
-            )
-        former.close()
+        for former in list(_loggers):
+            if former._closed or former._directory != self._directory:
+                continue
+            watched = former._model()
+            if watched is None or watched is self._model():
+                former._close()
+            elif isinstance(target, (str, os.PathLike)) or former._name == self._name:
+                raise ArgumentError(
+                    f"{self._directory!r} already takes the activations of a {type(watched).__name__}; close that logger first, "
+                    "give this model a directory of its own, such as a subdirectory, or give both models one SummaryWriter and names "
+                    "(name='generator')"
+                )
 
     def __enter__(self) -> ActivationLogger:
         return self
@@ -189,8 +242,8 @@ class ActivationLogger:
 
     @property
     def step(self) -> int | None:
-        """Number of the newest training forward; None before the first."""
-        return self._step
+        """Number of the step that the newest training forward belongs to; None before the first."""
+        return self._steps.current
 
     def log(self, step: int | None = None) -> None:
         """Record the next training forward whatever the schedule says; `step`: the number to record it under, None: its own."""
@@ -198,8 +251,7 @@ class ActivationLogger:
 
     def mark(self, text: str) -> None:
         """Put a mark (an epoch or any event) on the time line, before the next step."""
-        step = self._next_step if self._step_source is None else int(self._step_source())
-        self._write_run("mark", {"text": str(text)}, step)
+        self._write_run("mark", {"text": str(text)}, self._steps.next)
 
     def pause(self) -> None:
         """Record nothing until `resume`; steps are still counted."""
@@ -216,9 +268,24 @@ class ActivationLogger:
 
     def close(self) -> None:
         """Write what is left and stop watching. Idempotent."""
+        if not self._closed and self._steps.current is None and os.getpid() == self._pid:
+            warnings.warn(
+                "no training forward was seen, so nothing was recorded: they count while model.training and gradients are enabled, and "
+                "not when the model is called from inside another compiled function",
+                ActvizWarning,
+                stacklevel=2,
+            )
+        self._close()
+
+    def _close(self) -> None:
         self._closed = True
-        self._gate.remove()
+        self._handle.remove()
+        model = self._model()
+        if model is not None:
+            compiler.forget_gate(selection.unwrapped(model), self._gate.early)
+        self._steps.close()
         self._recorder.stop()
+        self._recorder.end_gradients()
         self._finalizer()
         self._tell_writer_fault()
 
@@ -227,29 +294,29 @@ class ActivationLogger:
         self._writer.drain()
         return self._meter.report()
 
-    def _before_forward(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if not model.training or not torch.is_grad_enabled() or os.getpid() != self._pid:
-            return
+    def _before_forward(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Start recording if the forward that begins is due; say whether it did."""
+        if not model.training or not torch.is_grad_enabled() or os.getpid() != self._pid or in_backward():
+            return False
         try:
             self._recorder.stop()  # a forward that an interrupt ended left its hooks behind
-            step = self._count_step()
-            if self._paused or not (self._forced or self._due(step)):
-                return
+            new = self._steps.count()
+            step = self._steps.current
+            assert step is not None
+            due = new and self._overhead.due(step)
+            if self._paused or not (self._forced or due):
+                return False
             if self._forced:
                 forced = self._forced.pop(0)
                 step = step if forced is None else forced
             self._tell_writer_fault()
-            self._recorder.start(model, args, kwargs, step)
+            return self._recorder.start(model, args, kwargs, step)
         except LoggingError:
             raise
         except Exception as error:
             self._recorder.stop()
             self._fault("", error)
-
-    def _count_step(self) -> int:
-        self._step = self._next_step if self._step_source is None else int(self._step_source())
-        self._next_step = self._step + 1
-        return self._step
+            return False
 
     def _write_run(self, kind: str, fields: dict[str, Any], step: int) -> None:
         event = encode.run_event(kind, fields, step, time.time())
@@ -277,9 +344,9 @@ def _directory(target: Any) -> str | None:
     return os.path.realpath(directory) if isinstance(directory, (str, os.PathLike)) else None
 
 
-def _positive(name: str, value: int) -> int:
+def _whole(name: str, value: int, least: int = 1) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ArgumentTypeError(f"{name}={value!r} is a {type(value).__name__}; expected a whole number, 1 or more")
-    if value < 1:
-        raise ArgumentError(f"{name}={value}; expected 1 or more")
+        raise ArgumentTypeError(f"{name}={value!r} is a {type(value).__name__}; expected a whole number, {least} or more")
+    if value < least:
+        raise ArgumentError(f"{name}={value}; expected {least} or more")
     return value

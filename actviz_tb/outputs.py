@@ -49,15 +49,28 @@ def _parts(output: object) -> Iterator[tuple[str, object]]:
             yield f".{field.name}", getattr(output, field.name, None)
 
 
+def readable(tensor: Tensor) -> Tensor:
+    """Return a tensor's values as a plain tensor: a quantised one dequantised, inside ``torch.func`` transforms all samples at once."""
+    functorch = torch._C._functorch
+    while functorch.is_functorch_wrapped_tensor(tensor):
+        axis = functorch.maybe_get_bdim(tensor) if functorch.is_batchedtensor(tensor) else -1
+        tensor = functorch.get_unwrapped(tensor)
+        if axis > 0:
+            tensor = tensor.movedim(axis, 0)
+    return tensor.dequantize() if tensor.is_quantized else tensor
+
+
 def unrecordable(tensor: Tensor) -> str | None:
-    """Return why a tensor's values cannot be summarised, or None when they can."""
+    """Return why a tensor's values (see `readable`) cannot be summarised, or None when they can."""
     if tensor.is_nested:
         return "nested tensor"
     if tensor.layout != torch.strided:
         return f"layout {tensor.layout}"
     if tensor.device.type == "meta":
         return "meta tensor without values"
-    if tensor.is_quantized or not tensor.dtype.is_floating_point:
+    if any(not placement.is_replicate() for placement in getattr(tensor, "placements", ())):
+        return "a DTensor of which each rank holds a part"
+    if not tensor.dtype.is_floating_point:
         return f"dtype {tensor.dtype}"
     if tensor.numel() == 0:
         return f"no element (shape {tuple(tensor.shape)})"

@@ -13,7 +13,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 
-from actviz_tb import maps, outputs, selection
+from actviz_tb import compiler, maps, outputs, selection
 from actviz_tb.errors import ActvizWarning, ArgumentError, ArgumentTypeError, LayerNotFoundError, nearest
 from actviz_tb.hooks import ForwardHooks, LayerOutput
 from actviz_tb.mosaic import Scale, fold, mosaic
@@ -233,13 +233,13 @@ def _run(model: nn.Module, selected: list[selection.SelectedModule], x: Any) -> 
         if tensor.numel() == 0:
             warnings.warn(f"{output.name!r} has no element (shape {tuple(tensor.shape)}) and is left out", ActvizWarning, stacklevel=2)
             return
-        found.append(_activation(output.name, type(output.module).__name__, tensor.clone(), output.module))
+        found.append(_activation(output.name, output.kind, tensor.clone(), output.module))
 
     def on_fault(layer: str, error: Exception) -> None:
         warnings.warn(f"capturing layer {layer!r} failed: {type(error).__name__}: {error}", ActvizWarning, stacklevel=2)
 
     probe = Probe(x)
-    with ForwardHooks(selected, sink, on_fault):
+    with compiler.EagerStep(), ForwardHooks(selected, sink, on_fault):
         probe.run(model)
     first = probe.first_tensor()
     return Activations(found, _activation("input", "input", first, None) if outputs.unrecordable(first) is None else None)

@@ -4,106 +4,163 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from actviz_tb import encode, selection
+from actviz_tb import compiler, distributed, encode, selection
+from actviz_tb.distributed import Merger
 from actviz_tb.errors import ArgumentError, LoggingError
+from actviz_tb.functions import Functions, function_name
+from actviz_tb.gradients import GradientRecording
 from actviz_tb.hooks import ForwardHooks, LayerOutput, OnFault
 from actviz_tb.maps import Limits
+from actviz_tb.overhead import Overhead
 from actviz_tb.probe import Probe
-from actviz_tb.recording import LayerDescription, Recording, Unrecordable
+from actviz_tb.recording import LayerDescription, PendingStatistics, Recording, Unrecordable
 from actviz_tb.report import Meter
+from actviz_tb.selection import SelectedModule
 from actviz_tb.statistics import Scratch
 from actviz_tb.writer import Job
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What is recorded of a step.
+
+    Attributes:
+        name: stands before the names of all layers, for a run with several models; empty without.
+        layers, limits, gradients, attention, functional, stock_tabs: as for `watch`; limits None: no maps.
+        writes: this process writes the record.
+        merger: brings the ranks' statistics together, or None.
+    """
+
+    name: str
+    layers: selection.Layers | None
+    limits: Limits | None
+    gradients: bool
+    attention: bool
+    functional: bool
+    stock_tabs: bool
+    writes: bool
+    merger: Merger | None
+
+
 class StepRecorder:
-    """Records the steps that it is told to; all between `start` and the end of the forward is its own.
+    """Records a step from `start`, before the model's forward, until that forward ends. Keeps nothing of the model between steps.
 
     Args:
-        layers: which modules, as for `watch`.
-        probe: the fixed batch that the maps are of, or None: of the training batch.
-        limits: what the maps keep.
-        stock_tabs: also write what TensorBoard's own tabs show.
+        options: what is recorded.
+        probe: the fixed batch, or None.
+        meter, overhead: told what was recorded, and what it cost.
         submit: takes the job that makes the step's events.
-        on_fault: is told of each fault, by layer (``""``: outside a layer); may raise `LoggingError`.
+        on_fault: told of each fault, which must not stop the training.
     """
 
     def __init__(
-        self,
-        layers: selection.Layers | None,
-        probe: Probe | None,
-        limits: Limits,
-        *,
-        stock_tabs: bool,
-        meter: Meter,
-        submit: Callable[[Job], None],
-        on_fault: OnFault,
+        self, options: Options, probe: Probe | None, *, meter: Meter, overhead: Overhead, submit: Callable[[Job], None], on_fault: OnFault
     ) -> None:
-        self._layers = layers
+        self._options = options
         self._probe = probe
-        self._limits = limits
-        self._stock_tabs = stock_tabs
         self._meter = meter
+        self._overhead = overhead
         self._submit = submit
         self._on_fault = on_fault
         self._scratch = Scratch()
-        self._hooks: ForwardHooks | None = None
-        self._root_handle: RemovableHandle | None = None
-        self._probe_recording: Recording | None = None
+        self._step: _Step | None = None
+        self._gradients: GradientRecording | None = None
         self._model_signature: object = None
 
-    def start(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], step: int) -> None:
-        """Run the probe and attach the hooks, just before the model's forward; they go when it ends, also by an exception."""
+    def start(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], step: int) -> bool:
+        """Run the probe and attach the hooks, just before the model's forward; they go when it ends, also by an exception.
+
+        Returns:
+            Whether the forward is recorded: on ranks that do not write it may not be.
+        """
         started = time.perf_counter()
-        wall_time_s = time.time()
-        selected = selection.select(model, self._layers)
-        probed = None if self._probe is None else self._run_probe(self._probe, model, selected)
-        recording = Recording(self._limits if probed is None else None, with_statistics=True, scratch=self._scratch)
+        self.end_gradients()
+        options = self._options
+        records = options.writes or options.merger is not None
+        if not records and not (self._probe is not None and distributed.is_sharded(model)):
+            return False
+        selected = selection.select(model, options.layers, options.name)
+        observed = selection.select(model, None, options.name)
+        probed = None if self._probe is None else self._run_probe(self._probe, model, selected, observed)
+        if not records:
+            return False
+        recording = Recording(options.limits if probed is None and options.writes else None, with_statistics=True, scratch=self._scratch)
         if probed is None:
             recording.add_inputs((*args, kwargs))
-        hooks = ForwardHooks(selected, self._sink(recording), self._on_fault)
         self._meter.hooked.update(each.name for each in selected)
-
-        def after_forward(model: nn.Module, args: Any, output: Any) -> None:
-            ended = time.perf_counter()
-            try:
-                self.stop()
-                self._meter.fired |= hooks.fired
-                if not hooks.fired:
-                    self._on_fault("", RuntimeError("no layer was called in a logged step; a compiled model is not supported yet"))
-                self._finish(model, recording, probed, step, wall_time_s)
-            except LoggingError:
-                raise
-            except Exception as error:
-                self._on_fault("", error)
-            finally:
-                self._meter.seconds += time.perf_counter() - ended + before_s + sum(recording.seconds.values())
-
-        self._hooks = hooks
-        hooks.attach()
-        # After the layers' hooks, so that a hook on the root itself comes before it; also when the forward raises.
-        self._root_handle = model.register_forward_hook(after_forward, always_call=True)
-        before_s = time.perf_counter() - started
+        if options.gradients and options.writes:
+            self._gradients = self._gradient_recording(step)
+        self._step = _Step(
+            *self._observers(recording, selected, observed, self._gradients),
+            recording,
+            probed,
+            step,
+            time.time(),
+            lambda: self._finish(model),
+        )
+        self._step.start(model, (args, kwargs), time.perf_counter() - started)
+        return True
 
     def stop(self) -> None:
         """Take the hooks off, whatever became of the forward."""
-        if self._hooks is not None:
-            self._hooks.detach()
-            self._hooks = None
-        if self._root_handle is not None:
-            self._root_handle.remove()
-            self._root_handle = None
+        if self._step is not None:
+            self._step.stop()
+            self._step = None
 
-    def _run_probe(self, probe: Probe, model: nn.Module, selected: list[selection.SelectedModule]) -> Recording | None:
-        recording = Recording(self._limits, with_statistics=False, scratch=self._scratch)
+    def end_gradients(self) -> None:
+        """Hand over the gradients of the last recorded step, if its backward did not."""
+        if self._gradients is not None:
+            self._gradients.end()
+            self._gradients = None
+
+    def _observers(
+        self,
+        recording: Recording,
+        selected: list[SelectedModule],
+        observed: list[SelectedModule],
+        gradients: GradientRecording | None = None,
+    ) -> tuple[ForwardHooks, Functions]:
+        options = self._options
+
+        def sink(output: LayerOutput) -> None:
+            try:
+                recording.add(output)
+            except Unrecordable as reason:
+                self._skip(output.name, str(reason))
+            else:
+                if gradients is not None:
+                    gradients.add(output)
+
+        def attended(place: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+            recording.add_attention(place, function, function_name(function), args, kwargs)
+
+        inside = frozenset(each.name for each in selected) if options.functional else frozenset()
+        root = "" if options.name else observed[0].name
+        functions = Functions(sink, self._on_fault, self._skip, inside, root, attended if options.attention else None)
+        return ForwardHooks(selected, sink, self._on_fault, self._skip, functions, observed), functions
+
+    def _skip(self, name: str, reason: str) -> None:
+        self._meter.skipped[name] = reason
+
+    def _run_probe(
+        self, probe: Probe, model: nn.Module, selected: list[SelectedModule], observed: list[SelectedModule]
+    ) -> Recording | None:
+        recording = Recording(self._options.limits, with_statistics=False, scratch=self._scratch, gram_samples=probe.samples)
         recording.add_inputs(probe.first_tensor())
+        hooks, functions = self._observers(recording, selected, observed)
+        eager = compiler.EagerStep()
+        eager.start()
         try:
-            with ForwardHooks(selected, self._sink(recording), self._on_fault):
-                probe.run(selection.unwrapped(model))
+            if self._options.writes:
+                hooks.attach()
+                functions.start(())
+            probe.run(selection.unwrapped(model))
         except LoggingError:
             raise
         except Exception as error:
@@ -114,55 +171,132 @@ class StepRecorder:
             )
             self._on_fault("", ArgumentError(message))
             return None
+        finally:
+            functions.stop()
+            hooks.detach()
+            eager.stop()
         return recording
 
-    def _sink(self, recording: Recording) -> Callable[[LayerOutput], None]:
-        def sink(output: LayerOutput) -> None:
-            try:
-                recording.add(output)
-            except Unrecordable as reason:
-                self._meter.skipped[output.name] = str(reason)
+    def _gradient_recording(self, step: int) -> GradientRecording:
+        wall_time_s, meter = time.time(), self._meter
 
-        return sink
+        def on_end(gradients: GradientRecording) -> None:
+            if not gradients.summaries:
+                return
+            pending = PendingStatistics(gradients.summaries)
+            self._submit(lambda: meter.counted(encode.gradient_events(pending.to_host(), step, wall_time_s)))
 
-    def _finish(self, model: nn.Module, recording: Recording, probed: Recording | None, step: int, wall_time_s: float) -> None:
-        meter = self._meter
-        for name, seconds in recording.seconds.items():
+        return GradientRecording(self._scratch, on_end, self._on_fault, self._skip)
+
+    def _finish(self, model: nn.Module) -> None:
+        """The forward of the step at hand has ended: hand its record over."""
+        ended = time.perf_counter()
+        step = self._step
+        assert step is not None
+        self.stop()
+        try:
+            self._hand_over(model, step)
+        except LoggingError:
+            raise
+        except Exception as error:  # whatever goes wrong here must not stop the training
+            self._on_fault("", error)
+        finally:
+            cost_s = time.perf_counter() - ended + step.before_s + sum(step.recording.seconds.values())
+            self._meter.seconds += cost_s
+            self._overhead.add(cost_s)
+
+    def _hand_over(self, model: nn.Module, step: _Step) -> None:
+        meter, options = self._meter, self._options
+        meter.fired |= step.hooks.fired
+        if not step.hooks.fired:
+            self._on_fault("", RuntimeError("no layer was called in a logged step"))
+        pending = step.recording.start_transfer()
+        merged = None if options.merger is None else options.merger.merge(pending.statistics)
+        if not options.writes:
+            return
+        for name, seconds in step.recording.seconds.items():
             meter.add_layer(name, seconds)
         meter.steps += 1
-        record = encode.StepRecord(
-            step=step,
-            wall_time_s=wall_time_s,
-            training=recording.to_host(),
-            probe=None if probed is None else probed.to_host(),
-            labels=None if probed is None or self._probe is None else self._probe.labels,
-            stock_histograms=self._stock_tabs,
-            # The stock tab keeps ten pictures a tag.
-            stock_images=self._stock_tabs and meter.steps & (meter.steps - 1) == 0,
-        )
-        described = self._describe(model, recording.layers, step, wall_time_s)
+        probed = None if step.probed is None else step.probed.start_transfer()
+        number, wall_time_s = step.number, step.wall_time_s  # the job, which another thread runs, must hold neither model nor logger
+        described = self._describe(model, step.recording.layers, number, wall_time_s)
+        # The stock Images tab keeps ten pictures a tag.
+        stock_images = options.stock_tabs and meter.steps & (meter.steps - 1) == 0
+        labels = None if probed is None or self._probe is None else self._probe.labels
 
         def job() -> list[bytes]:
-            events = described
-            for layer, data in encode.step_events(record):
-                meter.add_bytes(layer, len(data))
-                events.append(data)
-            return events
+            record = encode.StepRecord(
+                step=number,
+                wall_time_s=wall_time_s,
+                training=pending.to_host(merged),
+                probe=None if probed is None else probed.to_host(),
+                labels=labels,
+                stock_histograms=options.stock_tabs,
+                stock_images=stock_images,
+            )
+            return described + meter.counted(encode.step_events(record))
 
         self._submit(job)
 
     def _describe(self, model: nn.Module, layers: list[LayerDescription], step: int, wall_time_s: float) -> list[bytes]:
         """Return the event of the model record when it differs from the last one, sizes of batches and lengths of sequences aside."""
         signature = [
-            (layer.name, layer.type, layer.dtype, len(layer.shape), None if layer.channel_axis is None else layer.shape[layer.channel_axis])
+            replace(layer, shape=(len(layer.shape), layer.shape[layer.channel_axis] if layer.channel_axis is not None else 0))
             for layer in layers
         ]
         if signature == self._model_signature:
             return []
         self._model_signature = signature
+        name = self._options.name
         own = selection.unwrapped(model)
         modules = [
-            {"path": path, "type": type(module).__name__, "parameters": sum(parameter.numel() for parameter in module.parameters())}
+            {
+                "path": selection.module_name(own, path, name) if path else name,
+                "type": type(module).__name__,
+                "parameters": sum(parameter.numel() for parameter in module.parameters()),
+            }
             for path, module in own.named_modules()
         ]
-        return [encode.model_event(type(own).__name__, layers, modules, step, wall_time_s)]
+        parameters = {module["path"]: module["parameters"] for module in modules}
+        listed = [{**asdict(layer), "parameters": parameters.get(layer.path, 0)} for layer in layers]
+        return [encode.model_event(type(own).__name__, name, listed, modules, step, wall_time_s)]
+
+
+class _Step:
+    """A step that is being recorded."""
+
+    def __init__(
+        self,
+        hooks: ForwardHooks,
+        functions: Functions,
+        recording: Recording,
+        probed: Recording | None,
+        number: int,
+        wall_time_s: float,
+        on_end: Callable[[], None],
+    ) -> None:
+        self.hooks = hooks
+        self.recording = recording
+        self.probed = probed
+        self.number = number
+        self.wall_time_s = wall_time_s
+        self.before_s = 0.0
+        self._functions = functions
+        self._on_end = on_end
+        self._eager = compiler.EagerStep()
+        self._root_handle: RemovableHandle | None = None
+
+    def start(self, model: nn.Module, inputs: object, before_s: float) -> None:
+        started = time.perf_counter()
+        self.hooks.attach()
+        self._root_handle = model.register_forward_hook(lambda *_: self._on_end(), always_call=True)
+        self._eager.start()
+        self._functions.start(inputs)
+        self.before_s = before_s + time.perf_counter() - started
+
+    def stop(self) -> None:
+        self._functions.stop()
+        self.hooks.detach()
+        if self._root_handle is not None:
+            self._root_handle.remove()
+        self._eager.stop()

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from actviz_tb import attention, outputs, statistics
 from actviz_tb import maps as maps_module
-from actviz_tb import outputs, statistics, transfer
+from actviz_tb.attention import Attention
 from actviz_tb.errors import ActvizError
+from actviz_tb.gram import centred_gram
 from actviz_tb.hooks import LayerOutput
 from actviz_tb.maps import Limits, Maps
 from actviz_tb.statistics import ActivationSummary, LayerStatistics, Scratch
+from actviz_tb.transfer import Array, Transfer
 
 INPUTS = "inputs"
 """Name under which the maps of the model's input are kept."""
@@ -38,7 +41,7 @@ class LayerDescription:
     dtype: str
     layout: str | None
     channel_axis: int | None
-    parameters: int
+    inputs: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +50,66 @@ class HostMaps:
 
     maps: Maps
     shape: tuple[int, ...]
-    data: npt.NDArray[Any]
-    low: npt.NDArray[Any]
-    high: npt.NDArray[Any]
-    mean: npt.NDArray[Any]
+    data: Array
+    low: Array
+    high: Array
+    mean: Array
+
+
+@dataclass(frozen=True, slots=True)
+class HostAttention:
+    """Attention on the host: the fields of `attention.Attention`, as arrays."""
+
+    maps: HostMaps
+    entropy: Array
+    largest_logit: Array
+    queries: tuple[int, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class HostStatistics:
+    """Statistics of many outputs on the host, in execution order."""
+
+    layers: dict[str, LayerStatistics]
+    sampled_every: dict[str, int]
+    ranks: Ranks | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ranks:
+    """What single processes saw, where the statistics are of all of them: float32 [R, L], NaN for a layer that a rank did not run."""
+
+    rms: Array
+    absmax: Array
+    nonfinite: Array
 
 
 @dataclass(frozen=True, slots=True)
 class HostRecording:
-    """A forward's record on the host, in execution order."""
+    """A forward's record on the host."""
 
-    layers: list[LayerDescription]
-    statistics: dict[str, LayerStatistics]
-    sampled_every: dict[str, int]
+    statistics: HostStatistics
     maps: dict[str, HostMaps]
+    grams: dict[str, Array]
+    attention: dict[str, HostAttention]
+
+
+class PendingStatistics:
+    """Statistics of outputs that are on their way to the host."""
+
+    def __init__(self, summaries: Mapping[str, ActivationSummary]) -> None:
+        self.summaries = summaries
+        self._transfer = Transfer([tensor for summary in summaries.values() for tensor in summary.tensors()])
+
+    def raw(self) -> dict[str, list[Array]]:
+        """Return the contents of each summary's tensors."""
+        arrays = iter(self._transfer.arrays())
+        return {name: [next(arrays) for _ in summary.tensors()] for name, summary in self.summaries.items()}
+
+    def to_host(self) -> HostStatistics:
+        raw = self.raw()
+        found = {name: statistics.finalise(summary, raw[name]) for name, summary in self.summaries.items()}
+        return HostStatistics(found, {name: summary.sampled_every for name, summary in self.summaries.items()})
 
 
 @dataclass(slots=True)
@@ -70,16 +119,20 @@ class Recording:
     Args:
         limits: what the maps keep; None: no maps.
         with_statistics: also statistics, histogram and channel profile.
+        gram_samples: the probe's number of samples, to keep Gram matrices; None: none are kept.
         scratch: work buffers kept between steps.
     """
 
     limits: Limits | None
     with_statistics: bool
     scratch: Scratch
+    gram_samples: int | None = None
     layers: list[LayerDescription] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
-    _summaries: dict[str, ActivationSummary] = field(default_factory=dict)
+    summaries: dict[str, ActivationSummary] = field(default_factory=dict)
     _maps: dict[str, tuple[Maps, tuple[int, ...]]] = field(default_factory=dict)
+    _grams: dict[str, Tensor] = field(default_factory=dict)
+    _attention: dict[str, Attention] = field(default_factory=dict)
 
     def add(self, output: LayerOutput) -> None:
         """Summarise one output; nothing of it is kept.
@@ -88,20 +141,30 @@ class Recording:
             Unrecordable: its values cannot be summarised.
         """
         started = time.perf_counter()
-        tensor = output.tensor.detach()
+        tensor = outputs.readable(output.tensor.detach())
         reason = outputs.unrecordable(tensor)
         if reason is not None:
             raise Unrecordable(reason)
         layout, channel_axis = maps_module.layout(tensor.shape, output.module)
+        name, twin = output.name, output.same_as
         if self.with_statistics:
-            bounds = statistics.saturation_bounds(output.module)
-            self._summaries[output.name] = statistics.summarise(tensor, channel_axis, bounds, self.scratch)
-        self.add_maps(output.name, tensor, layout, channel_axis)
-        parameters = sum(parameter.numel() for parameter in output.module.parameters())
-        shape, dtype = tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")
-        kind = type(output.module).__name__
-        self.layers.append(LayerDescription(output.name, output.path, kind, output.call, shape, dtype, layout, channel_axis, parameters))
-        self.seconds[output.name] = time.perf_counter() - started
+            if twin is not None and twin in self.summaries:
+                self.summaries[name] = self.summaries[twin]
+            else:
+                bounds = statistics.saturation_bounds(output.module)
+                self.summaries[name] = statistics.summarise(tensor, channel_axis, bounds, self.scratch)
+        if twin is not None and twin in self._maps:
+            self._maps[name] = self._maps[twin]
+        else:
+            self.add_maps(name, tensor, layout, channel_axis)
+        if self.gram_samples is not None:
+            with _exactly(tensor):
+                gram = centred_gram(tensor, self.gram_samples)
+            if gram is not None:
+                self._grams[name] = gram
+        shape, dtype = tuple(tensor.shape), str(output.tensor.dtype).removeprefix("torch.")
+        self.layers.append(LayerDescription(name, output.path, output.kind, output.call, shape, dtype, layout, channel_axis, output.inputs))
+        self.seconds[name] = time.perf_counter() - started
 
     def add_maps(self, name: str, tensor: Tensor, layout: str | None, channel_axis: int | None) -> None:
         """Keep the maps of a tensor under a name."""
@@ -111,6 +174,25 @@ class Recording:
         if extracted is not None:
             self._maps[name] = (extracted, tuple(tensor.shape))
 
+    def add_attention(self, place: str, function: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Keep the weights of an attention call for the shown samples; other functions are passed over.
+
+        Args:
+            place: where the function was called.
+            name: of the function.
+        """
+        if self.limits is None or place in self._attention:
+            return
+        started = time.perf_counter()
+        tensors = [tensor for _, tensor in outputs.tensors((args, kwargs))]
+        if any(tensor is not outputs.readable(tensor) for tensor in tensors) or not tensors:
+            return
+        with _exactly(tensors[0]):
+            found = attention.of_call(name, function, args, kwargs, self.limits)
+        if found is not None:
+            self._attention[place] = found
+            self.seconds[place] = self.seconds.get(place, 0.0) + time.perf_counter() - started
+
     def add_inputs(self, arguments: object) -> None:
         """Keep the maps of the first tensor among a forward's arguments, where it is one that maps can be made of."""
         for _, tensor in outputs.tensors(arguments):
@@ -119,20 +201,56 @@ class Recording:
                 self.add_maps(INPUTS, image.detach(), *maps_module.layout(image.shape))
             return
 
-    def to_host(self) -> HostRecording:
-        """Bring all that was collected to the host, in one copy."""
-        arrays = iter(transfer.to_host([tensor for part in self._parts() for tensor in part.tensors()]))
-        found = {}
-        for name, summary in self._summaries.items():
-            found[name] = statistics.finalise(summary, [next(arrays) for _ in summary.tensors()])
-        kept = {}
-        for name, (extracted, shape) in self._maps.items():
-            data, low, high, mean = (next(arrays) for _ in extracted.tensors())
-            kept[name] = HostMaps(extracted, shape, data, low, high, mean)
-        sampled_every = {name: summary.sampled_every for name, summary in self._summaries.items()}
-        return HostRecording(self.layers, found, sampled_every, kept)
+    def start_transfer(self) -> PendingRecording:
+        """Begin to bring all that was collected to the host."""
+        return PendingRecording(PendingStatistics(self.summaries), self._maps, self._grams, self._attention)
 
-    def _parts(self) -> Iterable[ActivationSummary | Maps]:
-        yield from self._summaries.values()
-        for extracted, _ in self._maps.values():
-            yield extracted
+
+class PendingRecording:
+    """A recording on its way to the host."""
+
+    def __init__(
+        self,
+        pending: PendingStatistics,
+        maps: Mapping[str, tuple[Maps, tuple[int, ...]]],
+        grams: Mapping[str, Tensor],
+        attended: Mapping[str, Attention],
+    ) -> None:
+        self.statistics = pending
+        self._maps = maps
+        self._grams = grams
+        self._attention = attended
+        parts: Iterable[Sequence[Tensor]] = (
+            *(extracted.tensors() for extracted, _ in maps.values()),
+            *((gram,) for gram in grams.values()),
+            *(each.tensors() for each in attended.values()),
+        )
+        self._transfer = Transfer([tensor for part in parts for tensor in part])
+
+    def to_host(self, merged: HostStatistics | None = None) -> HostRecording:
+        """Wait for the copy.
+
+        Args:
+            merged: statistics to take the place of this process's own.
+        """
+        arrays = iter(self._transfer.arrays())
+
+        def host_maps(extracted: Maps, shape: tuple[int, ...]) -> HostMaps:
+            return HostMaps(extracted, shape, next(arrays), next(arrays), next(arrays), next(arrays))
+
+        maps = {name: host_maps(*kept) for name, kept in self._maps.items()}
+        grams = {name: next(arrays) for name in self._grams}
+        attended = {
+            name: HostAttention(host_maps(each.maps, each.shape), next(arrays), next(arrays), each.queries)
+            for name, each in self._attention.items()
+        }
+        return HostRecording(self.statistics.to_host() if merged is None else merged, maps, grams, attended)
+
+
+def _exactly(tensor: Tensor) -> ExitStack:
+    """Compute in the dtypes given, whatever autocast the training is in."""
+    stack = ExitStack()
+    stack.enter_context(torch.no_grad())
+    if torch.amp.autocast_mode.is_autocast_available(tensor.device.type):
+        stack.enter_context(torch.autocast(tensor.device.type, enabled=False))
+    return stack

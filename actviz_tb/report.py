@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -77,10 +78,15 @@ class Meter:
         self._layer_steps[name] += 1
         self._layer_seconds[name] += seconds
 
-    def add_bytes(self, layer: str | None, size: int) -> None:
-        self._size_bytes += size
-        if layer is not None:
-            self._layer_bytes[layer] += size
+    def counted(self, events: Iterable[tuple[str | None, bytes]]) -> list[bytes]:
+        """Return the events, and enter each one's size under its layer."""
+        found = []
+        for layer, data in events:
+            self._size_bytes += len(data)
+            if layer is not None:
+                self._layer_bytes[layer] += len(data)
+            found.append(data)
+        return found
 
     def report(self) -> Report:
         steps = self.steps

@@ -22,7 +22,7 @@ class SelectedModule:
     """A module to hook.
 
     Attributes:
-        name: its path without wrappers' prefixes; the root goes by its class's name.
+        name: its path without wrappers' prefixes, after the model's name; a root without one goes by its class's name.
         module: itself.
         always: record each of its outputs; else only those that are not its last child's output as it is.
     """
@@ -32,18 +32,21 @@ class SelectedModule:
     always: bool
 
 
-def module_name(root: nn.Module, path: str) -> str:
-    """Return a module's display name: its path without the parts that wrappers (DDP, compile, FSDP) put in.
+def module_name(root: nn.Module, path: str, name: str = "") -> str:
+    """Return a module's display name: its path without the parts that wrappers (DDP, compile, FSDP) put in, after the model's name.
 
     >>> module_name(nn.Sequential(), "_orig_mod.module.conv1")
     'conv1'
+    >>> module_name(nn.Sequential(), "conv1", "generator")
+    'generator.conv1'
     """
     dotted = path + "."
     for prefix in _WRAPPER_PREFIXES:
         while dotted.startswith(prefix):
             dotted = dotted[len(prefix) :]
         dotted = dotted.replace("." + prefix, ".")
-    return dotted[:-1] or type(unwrapped(root)).__name__
+    own = ".".join(filter(None, (name, dotted[:-1])))
+    return own or type(unwrapped(root)).__name__
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -57,11 +60,12 @@ def unwrapped(model: nn.Module) -> nn.Module:
         model = inner
 
 
-def select(root: nn.Module, layers: Layers | None) -> list[SelectedModule]:
+def select(root: nn.Module, layers: Layers | None, name: str = "") -> list[SelectedModule]:
     """Return the modules to hook.
 
     Args:
         root: the watched model.
+        name: the model's, see `module_name`; patterns and predicates do not see it.
         layers: None for every leaf module, plus blocks whose output differs from their last child's; globs on names
             (``"encoder.*"``; ``"!*.dropout"`` takes away), module types, or a predicate ``(name, module) -> bool``.
 
@@ -69,19 +73,20 @@ def select(root: nn.Module, layers: Layers | None) -> list[SelectedModule]:
         LayerNotFoundError: a pattern or type matches nothing, or all of them together leave nothing.
         ArgumentTypeError: `layers` is something else.
     """
-    modules = [(module_name(root, path), module) for path, module in root.named_modules() if not isinstance(module, _CONTAINERS)]
+    paths = {module: path for path, module in root.named_modules() if not isinstance(module, _CONTAINERS)}
+    modules = [(module_name(root, path), module) for module, path in paths.items()]
     if layers is None:
-        return [SelectedModule(name, module, always=not any(module.children())) for name, module in modules]
+        return [SelectedModule(module_name(root, path, name), module, not any(module.children())) for module, path in paths.items()]
     if isinstance(layers, (str, type)) or not callable(layers):
         chosen = _matching(modules, [layers] if isinstance(layers, (str, type)) else layers)
     else:
-        chosen = [(name, module) for name, module in modules if layers(name, module)]
+        chosen = [module for own, module in modules if layers(own, module)]
         if not chosen:
             raise LayerNotFoundError(f"layers={layers!r} accepts none of the {len(modules)} modules of {type(root).__name__}")
-    return [SelectedModule(name, module, always=True) for name, module in chosen]
+    return [SelectedModule(module_name(root, paths[module], name), module, always=True) for module in chosen]
 
 
-def _matching(modules: list[tuple[str, nn.Module]], rules: object) -> list[tuple[str, nn.Module]]:
+def _matching(modules: list[tuple[str, nn.Module]], rules: object) -> list[nn.Module]:
     if not isinstance(rules, Sequence):
         raise ArgumentTypeError(
             f"layers={rules!r} is a {type(rules).__name__}; expected a glob such as 'encoder.*', a module type, a sequence of these, "
@@ -107,7 +112,7 @@ def _matching(modules: list[tuple[str, nn.Module]], rules: object) -> list[tuple
         else:
             included |= matches
             only_exclusions = False
-    chosen = [(name, module) for name, module in modules if (only_exclusions or name in included) and name not in excluded]
+    chosen = [module for name, module in modules if (only_exclusions or name in included) and name not in excluded]
     if not chosen:
         raise LayerNotFoundError(f"layers={list(rules)!r} leaves no layer: the patterns with '!' take away all that the others choose")
     return chosen

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,7 @@ class ActivationSummary:
         total: sum of the finite elements a channel [C].
         low, high: smallest and largest finite element a channel [C]; +Inf and -Inf where there is none.
         zero: exact zeros a channel [C].
-        moments: [scale, sum of z**2, sum of z**4] with z = (x - mean) / scale over the finite elements [3].
+        moments: [scale, sum of z**2, z**3, z**4] with z = (x - mean) / scale over the finite elements [4].
         extra: int64 [near_zero, saturated (-1: not applicable), nan, posinf, neginf].
         histogram: counts by sign and magnitude, int64 [2048], see `histogram`.
     """
@@ -64,16 +64,18 @@ class ActivationSummary:
 
 
 class Scratch:
-    """One float32 work buffer a device, grown as needed, so that a logged step allocates no large memory."""
+    """Float32 work buffers on each device, grown as needed, so that a logged step allocates no large memory."""
 
     def __init__(self) -> None:
-        self._buffers: dict[torch.device, Tensor] = {}
+        self._buffers: dict[tuple[torch.device, int], Tensor] = {}
 
-    def like(self, tensor: Tensor) -> Tensor:
-        buffer = self._buffers.get(tensor.device)
+    def like(self, tensor: Tensor, number: int = 0) -> Tensor:
+        """Return a buffer of the tensor's shape; its contents last until the next call with that number."""
+        key = (tensor.device, number)
+        buffer = self._buffers.get(key)
         if buffer is None or buffer.numel() < tensor.numel():
             buffer = torch.empty(tensor.numel(), dtype=torch.float32, device=tensor.device)
-            self._buffers[tensor.device] = buffer
+            self._buffers[key] = buffer
         return buffer[: tensor.numel()].view(tensor.shape)
 
 
@@ -142,8 +144,10 @@ def summarise(activation: Tensor, channel_axis: int | None, bounds: Bounds | Non
     torch.sub(values, mean, out=work).div_(scale)
     if not clean:
         work.mul_(mask)
-    second = work.mul_(work).sum()
-    fourth = work.mul_(work).sum()
+    squares = torch.mul(work, work, out=scratch.like(x, 1))
+    second = squares.sum()
+    third = work.mul_(squares).sum()
+    fourth = squares.mul_(squares).sum()
     rms = torch.sqrt(second / elements + (mean / scale) ** 2) * scale
     near_zero = torch.le(torch.abs(values, out=work), NEAR_ZERO * rms, out=work).sum(dtype=ones).to(torch.int64)
     if not clean:
@@ -157,7 +161,7 @@ def summarise(activation: Tensor, channel_axis: int | None, bounds: Bounds | Non
         low=low,
         high=high,
         zero=zero,
-        moments=torch.stack([scale, second, fourth]),
+        moments=torch.stack([scale, second, third, fourth]),
         extra=torch.cat([torch.stack([near_zero, _saturated(x, bounds, work)]), nonfinite]),
         histogram=histogram(x),
     )
@@ -231,7 +235,7 @@ def finalise(summary: ActivationSummary, arrays: Sequence[npt.NDArray[Any]]) -> 
         summary: for its counts; its tensors are not touched.
         arrays: the contents of ``summary.tensors()``, in that order.
     """
-    finite, total, low, high, zero, (scale, second, fourth), extra, codes = arrays
+    finite, total, low, high, zero, (scale, second, _, fourth), extra, codes = arrays
     near_zero, saturated, nan, posinf, neginf = (int(value) for value in extra)
     elements = int(finite.sum())
     zeros = int(zero.sum())
@@ -270,6 +274,70 @@ def finalise(summary: ActivationSummary, arrays: Sequence[npt.NDArray[Any]]) -> 
         channel_max=channel_max.astype(np.float32),
         channel_zero=(zero / summary.channel_count).astype(np.float32),
     )
+
+
+def combine(parts: Sequence[tuple[ActivationSummary, Sequence[npt.NDArray[Any]]]]) -> tuple[ActivationSummary, list[npt.NDArray[Any]]]:
+    """Bring together summaries of parts of one batch, as `finalise` takes them.
+
+    All is as if the parts had been summarised at once (moments by Pebay 2008, equations 3.1, in float64), save that an element is near zero
+    in relation to the RMS of its own part.
+
+    Args:
+        parts: summaries with the contents of their tensors. Parts with different numbers of channels make one of a single channel.
+    """
+    channels = {len(arrays[0]) for _, arrays in parts}
+    columns = list(zip(*(arrays if len(channels) == 1 else _one_channel(arrays) for _, arrays in parts), strict=True))
+    finite, total, low, high, zero, _, extra, _ = columns
+    every = max(summary.sampled_every for summary, _ in parts)
+    # A part whose histogram is of more of its elements counts as much.
+    codes = [arrays[7] * summary.sampled_every // every for summary, arrays in parts]
+    whole = replace(
+        parts[0][0],
+        count=sum(summary.count for summary, _ in parts),
+        channel_count=sum(summary.count for summary, _ in parts) // len(finite[0]),
+        sampled_every=every,
+    )
+    nonzero = [arrays for _, arrays in parts if arrays[0].sum()]
+    moments = _combined_moments(nonzero) if nonzero else np.array([1.0, 0.0, 0.0, 0.0])
+    return whole, [
+        np.sum(finite, 0),
+        np.sum(total, 0, dtype=np.float64),
+        np.min(low, 0),
+        np.max(high, 0),
+        np.sum(zero, 0),
+        moments,
+        np.where(np.min(extra, 0) < 0, -1, np.sum(extra, 0)),
+        np.sum(codes, 0),
+    ]
+
+
+def _one_channel(arrays: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+    finite, total, low, high, zero, *others = arrays
+    return [
+        finite.sum(keepdims=True),
+        total.sum(keepdims=True),
+        low.min(keepdims=True),
+        high.max(keepdims=True),
+        zero.sum(keepdims=True),
+        *others,
+    ]
+
+
+def _combined_moments(parts: Sequence[Sequence[npt.NDArray[Any]]]) -> npt.NDArray[np.float64]:
+    n, mean, second, third, fourth = 0.0, 0.0, 0.0, 0.0, 0.0
+    for finite, total, _, _, _, moments, _, _ in parts:
+        scale, *sums = (float(value) for value in moments)
+        count = float(finite.sum())
+        part_2, part_3, part_4 = (value * scale**power for power, value in enumerate(sums, 2))
+        delta = float(total.sum(dtype=np.float64)) / count - mean
+        before, n = n, n + count
+        step = delta / n
+        fourth += part_4 + delta * step**3 * before * count * (before**2 - before * count + count**2)
+        fourth += 6 * step**2 * (before**2 * part_2 + count**2 * second) + 4 * step * (before * part_3 - count * third)
+        third += part_3 + delta * step**2 * before * count * (before - count) + 3 * step * (before * part_2 - count * second)
+        second += part_2 + delta * step * before * count
+        mean += step * count
+    return np.array([1.0, second, third, fourth])
 
 
 def _bins(codes: npt.NDArray[np.int64], zeros: int | None) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.uint32]]:

@@ -1,4 +1,4 @@
-"""From the device to the host: one packed copy for all that a step recorded."""
+"""From the device to the host: one packed copy for all that a step recorded, for which the training does not wait."""
 
 from __future__ import annotations
 
@@ -10,26 +10,47 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+Array = npt.NDArray[Any]
 
-def to_host(tensors: Sequence[Tensor]) -> list[npt.NDArray[Any]]:
-    """Return the tensors' contents as arrays of the same shapes and dtypes.
 
-    Tensors on the CPU are not copied. The others are packed into one buffer a device, so that however many layers there are
-    the host waits once a device.
+class Transfer:
+    """A copy that starts now and is waited for where `arrays` is called, which may be another thread.
+
+    Tensors on the CPU are not copied. The others are packed into one buffer a device.
     """
-    arrays: list[npt.NDArray[Any] | None] = [tensor.numpy() if tensor.device.type == "cpu" else None for tensor in tensors]
-    by_device: dict[torch.device, list[int]] = {}
-    for index, array in enumerate(arrays):
-        if array is None:
-            by_device.setdefault(tensors[index].device, []).append(index)
-    for indices in by_device.values():
-        packed = torch.cat([tensors[index].contiguous().view(-1).view(torch.uint8) for index in indices]).cpu().numpy()
-        offset = 0
-        for index in indices:
-            tensor = tensors[index]
-            size = tensor.numel() * tensor.element_size()
-            dtype = torch.empty((), dtype=tensor.dtype).numpy().dtype
-            # A copy, because numpy wants the data aligned.
-            arrays[index] = np.frombuffer(packed[offset : offset + size].tobytes(), dtype).reshape(tensor.shape)
-            offset += size
-    return [array for array in arrays if array is not None]
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        self._arrays: list[Array | None] = [tensor.numpy() if tensor.device.type == "cpu" else None for tensor in tensors]
+        self._forms = [(tensor.shape, tensor.dtype) for tensor in tensors]
+        by_device: dict[torch.device, list[int]] = {}
+        for index, array in enumerate(self._arrays):
+            if array is None:
+                by_device.setdefault(tensors[index].device, []).append(index)
+        self._copies: list[tuple[list[int], Tensor, torch.cuda.Event | None]] = []
+        for device, indices in by_device.items():
+            packed = torch.cat([tensors[index].contiguous().view(-1).view(torch.uint8) for index in indices])
+            if device.type == "cuda":
+                host = torch.empty(packed.shape, dtype=torch.uint8, pin_memory=True)
+                host.copy_(packed, non_blocking=True)
+                event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+                event.record(torch.cuda.current_stream(device))
+                self._copies.append((indices, host, event))
+            else:
+                self._copies.append((indices, packed.cpu(), None))
+
+    def arrays(self) -> list[Array]:
+        """Return the tensors' contents, with the same shapes and dtypes."""
+        for indices, host, event in self._copies:
+            if event is not None:
+                event.synchronize()
+            packed = host.numpy()
+            offset = 0
+            for index in indices:
+                shape, torch_dtype = self._forms[index]
+                dtype = torch.empty((), dtype=torch_dtype).numpy().dtype
+                size = shape.numel() * dtype.itemsize
+                # A copy, because numpy wants the data aligned.
+                self._arrays[index] = np.frombuffer(packed[offset : offset + size].tobytes(), dtype).reshape(shape)
+                offset += size
+        self._copies = []
+        return [array for array in self._arrays if array is not None]

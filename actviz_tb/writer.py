@@ -81,6 +81,16 @@ class EventFile:
         os.close(self._descriptor)
 
 
+class Nowhere:
+    """What a process has that writes nothing."""
+
+    def write(self, events: Sequence[bytes]) -> None: ...
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class SummaryWriterSink:
     """The user's own SummaryWriter, torch's or tensorboardX's: with a second event file in a run's directory TensorBoard loses data."""
 
@@ -135,7 +145,7 @@ class BackgroundWriter:
     def __init__(self, sink: EventSink) -> None:
         self._sink = sink
         self._pid = os.getpid()
-        self._jobs: queue.Queue[Job | None] = queue.Queue(QUEUED_JOBS)
+        self._jobs: queue.Queue[Job] = queue.Queue(QUEUED_JOBS)
         self._fault: Exception | None = None
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="actviz_tb writer", daemon=True)
@@ -153,7 +163,7 @@ class BackgroundWriter:
 
     def drain(self) -> None:
         """Wait until all that was submitted is written."""
-        if not self._closed and os.getpid() == self._pid:
+        if os.getpid() == self._pid:
             self._jobs.join()
 
     def flush(self) -> None:
@@ -163,20 +173,18 @@ class BackgroundWriter:
             self._sink.flush()
 
     def close(self) -> None:
-        """Write what was submitted, end the thread, close the sink. Idempotent."""
+        """Write what was submitted, close the sink, end the thread. Idempotent."""
         if self._closed or os.getpid() != self._pid:
             return
-        self.drain()
         self._closed = True
-        self._jobs.put(None)
-        self._thread.join()
-        try:
-            self._sink.close()
-        except Exception as error:
-            self._fault = error
+        # The garbage collector may call from the worker itself, which must not wait for itself, nor for room in the queue.
+        if threading.current_thread() is not self._thread:
+            self._jobs.put(list)
+            self._thread.join()
 
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
+        while not (self._closed and self._jobs.empty()):
+            job = self._jobs.get()
             try:
                 self._sink.write(job())
             except Exception as error:
@@ -184,6 +192,10 @@ class BackgroundWriter:
             finally:
                 del job  # it holds a step's arrays
                 self._jobs.task_done()
+        try:
+            self._sink.close()
+        except Exception as error:
+            self._fault = error
 
 
 def drain_before_close(writer: Any, background: BackgroundWriter) -> None:

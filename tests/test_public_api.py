@@ -21,6 +21,7 @@ def test_the_public_names() -> None:
         "ActvizWarning",
         "ArgumentError",
         "ArgumentTypeError",
+        "CostWarning",
         "LayerNotFoundError",
         "LoggingError",
         "Report",

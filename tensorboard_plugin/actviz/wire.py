@@ -20,11 +20,16 @@ Kinds of record, and their arrays (L layers, C channels, S samples):
 ``model``    ``layers`` in execution order, ``modules``; written once, and again when it changes.
 ``inputs``   the samples that the maps are of, in the layout of ``maps``, with ``labels``.
 ``mark``     ``text``: an epoch, or any event on the time line.
-``step``     statistics of all layers at a step: ``counts`` int64 [L, len(COUNTS)], ``moments`` float32 [L, len(MOMENTS)].
+``step``     statistics of all layers at a step: ``counts`` int64 [L, len(COUNTS)], ``moments`` float32 [L, len(MOMENTS)]. Where they
+             are of R merged processes, also of each one: ``rank_rms``, ``rank_absmax``, ``rank_nonfinite`` (count) float32 [R, L].
 ``layer``    histogram ``bins`` int16 [B], ``counts`` uint32 [B]; channel profile ``channel_mean``, ``channel_max``
              (largest absolute value), ``channel_zero`` (fraction) float32 [C], and ``channels`` uint32 [C] where only some are kept.
 ``maps``     ``data`` uint8 [S, C, h, w], ``low``, ``high``, ``mean`` float32 [S, C]; value = low + data * (high - low) / MAP_LEVELS,
              data == MAP_NONFINITE where the value is NaN or infinite.
+``gradients``, ``gradient``  as ``step`` and ``layer``, of the gradient of the loss with respect to each output.
+``gram``     centred Gram matrix of the probe's first n samples: ``gram`` float32 [n (n + 1) / 2], its lower triangle row by row.
+``attention``  weights as ``maps`` (a channel a head; ``queries`` where only some are kept), and ``entropy`` (nats, mean over queries) and
+             ``largest_logit``, float32 [S, H].
 
 Counts are of elements; moments and channel profiles are over finite elements, NaN where there are none.
 """
@@ -59,8 +64,8 @@ TAG_PREFIX = "actviz/"
 HISTOGRAM_TAG_PREFIX = "activations/"
 IMAGE_TAG_PREFIX = "activation_maps/"
 
-RUN_KINDS = ("session", "model", "inputs", "mark", "step")
-LAYER_KINDS = ("layer", "maps")
+RUN_KINDS = ("session", "model", "inputs", "mark", "step", "gradients")
+LAYER_KINDS = ("layer", "maps", "gradient", "gram", "attention")
 
 COUNTS = ("count", "zero", "near_zero", "saturated", "nan", "posinf", "neginf", "channels", "dead_channels")
 MOMENTS = ("mean", "std", "min", "max", "rms", "kurtosis")

@@ -1,0 +1,89 @@
+"""Gradients of the loss with respect to layers' outputs.
+
+By hooks on the tensors: in-place operations and structured outputs do not matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from actviz_tb import maps, outputs, statistics
+from actviz_tb.hooks import LayerOutput, OnFault, OnSkip
+from actviz_tb.statistics import ActivationSummary, Scratch
+
+
+class GradientRecording:
+    """Collects the gradients of one recorded forward's outputs, until the first backward through them ends.
+
+    Args:
+        scratch: work buffers.
+        on_end: called once, at the end of that backward, with this recording.
+        on_fault, on_skip: as for `hooks.ForwardHooks`.
+    """
+
+    def __init__(self, scratch: Scratch, on_end: Callable[[GradientRecording], None], on_fault: OnFault, on_skip: OnSkip) -> None:
+        self.summaries: dict[str, ActivationSummary] = {}
+        self._names: list[str] = []
+        self._same_as: dict[str, str] = {}
+        self._scratch = scratch
+        self._on_end = on_end
+        self._on_fault = on_fault
+        self._on_skip = on_skip
+        self._open = True
+        self._started = False
+
+    def add(self, output: LayerOutput) -> None:
+        """Ask for the gradient of an output, if it will have one."""
+        if not output.tensor.requires_grad:
+            return
+        self._names.append(output.name)
+        if output.same_as is not None:
+            self._same_as[output.name] = output.same_as
+        else:
+            output.tensor.register_hook(self._hook(output.name, output.module))  # type: ignore[no-untyped-call]
+
+    def _hook(self, name: str, module: Any) -> Callable[[Tensor], None]:
+        def hook(gradient: Tensor) -> None:
+            if not self._open:
+                return
+            try:
+                if not self._started:
+                    self._started = True
+                    torch.autograd.Variable._execution_engine.queue_callback(self.end)
+                self._summarise(name, module, gradient)
+            except Exception as error:  # whatever goes wrong here must not stop the training
+                self._on_fault(f"gradient of {name}", error)
+
+        return hook
+
+    def _summarise(self, name: str, module: Any, gradient: Tensor) -> None:
+        with torch.no_grad():
+            values = outputs.readable(gradient.detach())
+            reason = outputs.unrecordable(values)
+            if reason is not None:
+                self._on_skip(f"gradient of {name}", reason)
+                return
+            _, channel_axis = maps.layout(values.shape, module)
+            self.summaries[name] = statistics.summarise(values, channel_axis, None, self._scratch)
+
+    def end(self) -> None:
+        """Hand over what was collected; what comes later is passed over."""
+        if not self._open:
+            return
+        self._open = False
+        found = {}
+        for name in self._names:
+            summary = self.summaries.get(self._same_as.get(name, name))
+            if summary is not None:
+                found[name] = summary
+            elif self._started:
+                self._on_skip(f"gradient of {name}", "no gradient reached it")
+        self.summaries = found
+        try:
+            self._on_end(self)
+        except Exception as error:
+            self._on_fault("", error)
