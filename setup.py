@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import Extension, setup
 
 HERE = Path(__file__).parent
 VERSION = re.search(r'VERSION = "(.+)"', (HERE / "tensorboard_plugin/actviz/version.py").read_text(encoding="utf-8"))[1]
@@ -12,6 +12,14 @@ TORCH = ["torch>=2.4"]
 DEMO = ["scikit-learn>=1.3"]
 TEST = [*TORCH, *DEMO, "fsspec", "hypothesis", "playwright", "pytest", "pytest-timeout", "setuptools", "tensorboardX"]
 CHECK = ["mypy", "ruff"]
+# Loaded with ctypes, see actviz_tb/native.py. Where no compiler is, the package installs without it and is slower.
+NATIVE = Extension(
+    "actviz_tb._native",
+    ["actviz_tb/native.c"],
+    extra_compile_args=["-O3", "-fno-math-errno", "-fno-trapping-math", "-fassociative-math", "-fno-signed-zeros", "-ffinite-math-only"],
+    extra_link_args=["-pthread"],
+    optional=True,
+)
 
 setup(
     name="actviz-tb",
@@ -24,6 +32,7 @@ setup(
     python_requires=">=3.10",
     # Listed by hand: a search would find node_modules. tensorboard_plugin is a namespace package, without __init__.py.
     packages=["actviz_tb", "tensorboard_plugin.actviz"],
+    ext_modules=[NATIVE],
     package_data={
         "actviz_tb": ["py.typed"],
         "tensorboard_plugin.actviz": ["py.typed", "http_api.md", "static/*"],

@@ -1,7 +1,8 @@
 """Statistics of one activation tensor: pure functions from a tensor to small tensors on the same device.
 
 Nothing here waits for the device, save that on the CPU, where it costs nothing, a finite sum is taken as the proof
-that there is neither NaN nor Inf, and the slower masked path is skipped.
+that there is neither NaN nor Inf, and the slower masked path is skipped. On the CPU compiled code does the same where it is
+there (`native`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+
+from actviz_tb import native
 
 NEAR_ZERO = 1e-3
 """A value is near zero when its absolute value is at most this fraction of the layer's RMS."""
@@ -32,7 +35,7 @@ Bounds = tuple[float | None, float | None]
 
 @dataclass(frozen=True, slots=True)
 class ActivationSummary:
-    """Statistics of one output, on its device; float32 and int64. C is the number of channels (1 without a channel axis).
+    """Statistics of one output, on its device; float32 or float64, and int64. C is the number of channels (1 without a channel axis).
 
     Attributes:
         count: number of elements.
@@ -110,6 +113,10 @@ def summarise(activation: Tensor, channel_axis: int | None, bounds: Bounds | Non
     if x.ndim == 0:
         x = x.reshape(1)
         channel_axis = None
+    if channel_axis == 1 and x.ndim > 2 and not x.is_contiguous():  # in the order of memory, where that is channels_last
+        x, channel_axis = x.movedim(1, -1), -1
+    if x.device.type == "cpu" and native.available():
+        return _summarise_native(x, channel_axis, bounds, scratch)
     channels = x.shape[channel_axis] if channel_axis is not None else 1
     reduced = [axis for axis in range(x.ndim) if channel_axis is None or axis != channel_axis % x.ndim]
     work = scratch.like(x)
@@ -167,6 +174,19 @@ def summarise(activation: Tensor, channel_axis: int | None, bounds: Bounds | Non
     )
 
 
+def _summarise_native(x: Tensor, channel_axis: int | None, bounds: Bounds | None, scratch: Scratch) -> ActivationSummary:
+    if not x.is_contiguous():
+        x = scratch.like(x).copy_(x)
+    count = x.numel()
+    shape = (1, 1, count)
+    if channel_axis is not None:
+        sizes, axis = x.shape, channel_axis % x.ndim
+        shape = (math.prod(sizes[:axis]), sizes[axis], math.prod(sizes[axis + 1 :]))
+    stride = histogram_stride(count)
+    found = native.summarise(x, shape, stride, NEAR_ZERO, (None, None) if bounds is None else _thresholds(bounds))
+    return ActivationSummary(count, count // shape[1], stride, *found)
+
+
 def histogram_stride(count: int) -> int:
     """Return n such that the histogram of `count` elements is of every n-th: 1, or odd and coprime to powers of two."""
     if count <= HISTOGRAM_EXACT_UP_TO:
@@ -197,14 +217,20 @@ def _extremes(low: Tensor, high: Tensor, reduced: list[int], channels: int) -> t
 def _saturated(x: Tensor, bounds: Bounds | None, work: Tensor) -> Tensor:
     if bounds is None:
         return torch.full((), -1, dtype=torch.int64, device=x.device)
-    low, high = bounds
-    margin = SATURATION_MARGIN * ((high or 0.0) - (low or 0.0))
+    low, high = _thresholds(bounds)
     count = torch.zeros((), dtype=torch.int64, device=x.device)
     if low is not None:
-        count = count + torch.le(x, low + margin, out=work).sum().to(torch.int64)
+        count = count + torch.le(x, low, out=work).sum().to(torch.int64)
     if high is not None:
-        count = count + torch.ge(x, high - margin, out=work).sum().to(torch.int64)
+        count = count + torch.ge(x, high, out=work).sum().to(torch.int64)
     return count
+
+
+def _thresholds(bounds: Bounds) -> Bounds:
+    """Return up to where, and from where on, values are saturated."""
+    low, high = bounds
+    margin = SATURATION_MARGIN * ((high or 0.0) - (low or 0.0))
+    return (None if low is None else low + margin, None if high is None else high - margin)
 
 
 @dataclass(frozen=True, slots=True)

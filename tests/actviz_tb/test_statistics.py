@@ -7,9 +7,18 @@ import pytest
 import torch
 from torch import nn
 
-from actviz_tb import statistics
-from actviz_tb.statistics import LayerStatistics, Scratch
+from actviz_tb import native, statistics
+from actviz_tb.statistics import ActivationSummary, LayerStatistics, Scratch
 from tensorboard_plugin.actviz import wire
+
+
+@pytest.fixture(params=["compiled", "torch"], autouse=True)
+def implementation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "torch":
+        monkeypatch.setattr(native, "available", lambda: False)
+    elif not native.available():
+        pytest.skip("no compiler was there when the package was installed")
+    return str(request.param)
 
 
 def compute(x: torch.Tensor, channel_axis: int | None = 1, module: nn.Module | None = None) -> LayerStatistics:
@@ -39,10 +48,24 @@ CASES = {
     "tiny": normal(3, 7, 5) * 1e-30,
     "constant": torch.full((5, 3), 2.5),
     "all zero": torch.zeros(5, 3),
+    "more channels than a block": normal(3, 5000),
+    "short rows": normal(64, 512, 2, 2),
+    "volumes": normal(2, 3, 5, 7, 11),
     "one element": torch.tensor([[3.0]]),
     "not contiguous": normal(6, 10, 8).transpose(0, 2),
     "channels last": normal(4, 16, 9, 9).to(memory_format=torch.channels_last),
 }
+
+
+def test_compiled_statistics_hold_over_the_whole_range_of_float32(implementation: str) -> None:
+    if implementation == "torch":
+        pytest.skip("torch's operations are in float32 themselves")
+    for x in (normal(7, 33).sign() * 3.3e38, normal(3, 7, 500) * 1e-40):
+        found, values = compute(x), x.double().numpy()
+        scaled = values / np.abs(values).max()
+        assert found.moments["rms"] == pytest.approx(np.sqrt((scaled**2).mean()) * np.abs(values).max(), rel=1e-6)
+        assert found.moments["std"] == pytest.approx(scaled.std() * np.abs(values).max(), rel=1e-6)
+        assert found.moments["kurtosis"] == pytest.approx(((scaled - scaled.mean()) ** 4).mean() / scaled.var() ** 2, rel=1e-5)
 
 
 @pytest.mark.parametrize("x", CASES.values(), ids=CASES.keys())
@@ -156,3 +179,74 @@ def test_the_work_buffer_serves_tensors_of_any_size_without_leaking_values() -> 
         before = [tensor.clone() for tensor in summary.tensors()]
         statistics.summarise(normal(4, 4, seed=9) * 1e6, 1, None, scratch)
         assert all(torch.equal(one, other) for one, other in zip(before, summary.tensors(), strict=True))
+
+
+def test_compiled_and_torch_operations_count_the_same(monkeypatch: pytest.MonkeyPatch, implementation: str) -> None:
+    if implementation == "torch":
+        pytest.skip("compares the two")
+    for name, x in CASES.items():
+        for axis in {1, None, x.ndim - 1}:
+            compiled = compute(x, axis, nn.Sigmoid())
+            with monkeypatch.context() as patch:
+                patch.setattr(native, "available", lambda: False)
+                torches = compute(x, axis, nn.Sigmoid())
+            assert compiled.counts == torches.counts, name
+            np.testing.assert_array_equal(compiled.bins, torches.bins)
+            np.testing.assert_array_equal(compiled.bin_counts, torches.bin_counts)
+            np.testing.assert_array_equal(compiled.channel_max, torches.channel_max)
+            np.testing.assert_array_equal(compiled.channel_zero, torches.channel_zero)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_any_number_of_threads_counts_the_same(threads: int) -> None:
+    x = with_nonfinite().repeat(40, 40, 2, 2)
+    before = torch.get_num_threads()
+    expected = compute(x)
+    torch.set_num_threads(threads)
+    try:
+        found = compute(x)
+    finally:
+        torch.set_num_threads(before)
+    assert found.counts == expected.counts
+    np.testing.assert_array_equal(found.bin_counts, expected.bin_counts)
+    assert found.moments == pytest.approx(expected.moments, rel=1e-6)
+
+
+def combined(parts: list[torch.Tensor]) -> LayerStatistics:
+    found: list[tuple[ActivationSummary, list[np.ndarray]]] = []
+    for part in parts:
+        summary = statistics.summarise(part, 1, statistics.saturation_bounds(nn.Sigmoid()), Scratch())
+        found.append((summary, [tensor.numpy().copy() for tensor in summary.tensors()]))
+    return statistics.finalise(*statistics.combine(found))
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        normal(12, 5, 6),
+        normal(12, 5, 6).relu() + 1000,
+        with_nonfinite().repeat(3, 1, 1, 1),
+        torch.full((12, 3), math.nan),
+        torch.zeros(12, 2),
+    ],
+    ids=["normal", "far from zero", "with NaN and Inf", "all NaN", "all zero"],
+)
+def test_statistics_of_parts_combine_to_those_of_the_whole(x: torch.Tensor) -> None:
+    whole, found = compute(x, 1, nn.Sigmoid()), combined([x[:2], x[2:3], x[3:]])
+    del whole.counts["near_zero"], found.counts["near_zero"]  # of each part's own RMS
+    assert found.counts == whole.counts
+    assert found.moments == pytest.approx(whole.moments, rel=1e-4, nan_ok=True)
+    np.testing.assert_array_equal(found.bins, whole.bins)
+    np.testing.assert_array_equal(found.bin_counts, whole.bin_counts)
+    np.testing.assert_allclose(found.channel_mean, whole.channel_mean, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(found.channel_max, whole.channel_max)
+    np.testing.assert_array_equal(found.channel_zero, whole.channel_zero)
+
+
+def test_parts_with_other_numbers_of_channels_combine_without_channels() -> None:
+    parts = [normal(4, 3), normal(4, 5, seed=1)]
+    found = combined(parts)
+    assert found.counts["channels"] == 1
+    assert found.counts["count"] == 32
+    assert found.moments["mean"] == pytest.approx(float(torch.cat([part.flatten() for part in parts]).double().mean()), abs=1e-7)
+    assert found.bin_counts.sum() == 32

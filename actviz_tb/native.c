@@ -1,0 +1,382 @@
+/* Statistics of float32 values in one pass over memory (and a short second one, which counts what is near zero).
+
+   The values are an array [outer][channels][inner], cut into blocks that stay in the first cache while sums, extremes, central moments
+   and the histogram are taken of them. Moments of blocks and of threads are brought together by the formulas of Pebay (2008). What is
+   counted is exactly what statistics.py counts with torch's operations; sums differ from its sums by rounding only. */
+
+#include <float.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BLOCK 4096
+#define CODES 2048
+#define TABLES 4
+#define MAX_THREADS 64
+
+#define ADDED_IN_FLOAT 256 /* divided by the lanes: so few additions that rounding stays below what the test of the statistics allows */
+
+/* One object file for old and new processors: the loader picks. */
+#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && __GNUC__ >= 12 && !defined(__clang__)
+#define CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#define INLINE static inline __attribute__((always_inline))
+#else
+#define CLONES
+#define INLINE static inline
+#endif
+
+typedef struct {
+    double n, mean, second, third, fourth;
+} Moments;
+
+typedef struct {
+    const float *values;
+    int64_t start, end; /* of the elements, flat */
+    int64_t channels, inner, stride;
+    int has_low, has_high;
+    float saturated_low, saturated_high;
+    float near_zero;
+    int failed;
+    Moments moments;
+    int64_t saturated, nan, posinf, neginf, near_zeros;
+    int64_t *finite, *zero; /* [channels] */
+    double *total;
+    float *low, *high;
+    uint32_t *tables; /* [TABLES][CODES] */
+} Part;
+
+/* a becomes that of both. */
+static void combine(Moments *a, const Moments *b) {
+    if (b->n == 0)
+        return;
+    double n = a->n + b->n, delta = b->mean - a->mean, step = delta / n;
+    a->fourth += b->fourth + delta * step * step * step * a->n * b->n * (a->n * a->n - a->n * b->n + b->n * b->n) +
+                 6 * step * step * (a->n * a->n * b->second + b->n * b->n * a->second) + 4 * step * (a->n * b->third - b->n * a->third);
+    a->third += b->third + delta * step * step * a->n * b->n * (a->n - b->n) + 3 * step * (a->n * b->second - b->n * a->second);
+    a->second += b->second + delta * step * a->n * b->n;
+    a->mean += step * b->n;
+    a->n = n;
+}
+
+INLINE uint32_t bits_of(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+INLINE uint32_t magnitude(float x) { return bits_of(x) & 0x7fffffff; }
+
+INLINE int is_finite(float x) { return magnitude(x) < 0x7f800000; }
+
+/* Neither NaN nor infinity nor, from 2^119 on, so large that a sum of floats might overflow. */
+INLINE int all_tame(const float *v, int64_t n) {
+    uint32_t found = 0;
+    for (int64_t i = 0; i < n; i++)
+        found |= magnitude(v[i]) >= 0x7b000000;
+    return !found;
+}
+
+INLINE int64_t count_small(const float *v, int64_t n, float limit) {
+    uint32_t bound = magnitude(limit), count = 0;
+    for (int64_t i = 0; i < n; i++)
+        count += magnitude(v[i]) <= bound;
+    return count;
+}
+
+/* Of tame values. */
+INLINE double look_at(const float *v, int64_t n, float *low, float *high, int64_t *zeros) {
+    float l = *low, h = *high;
+    double sum = 0;
+    for (int64_t from = 0; from < n; from += ADDED_IN_FLOAT) {
+        int64_t to = from + ADDED_IN_FLOAT < n ? from + ADDED_IN_FLOAT : n;
+        float s = 0;
+        uint32_t z = 0;
+        for (int64_t i = from; i < to; i++) {
+            s += v[i];
+            l = v[i] < l ? v[i] : l;
+            h = v[i] > h ? v[i] : h;
+            z += magnitude(v[i]) == 0;
+        }
+        sum += s;
+        *zeros += z;
+    }
+    *low = l;
+    *high = h;
+    return sum;
+}
+
+/* Central moments of finite values, scaled by a power of two so that fourth powers neither overflow nor vanish. */
+INLINE Moments moments_of(const float *v, int64_t n, double sum, float low, float high) {
+    float mean = (float)(sum / n);
+    int exponent;
+    frexp(fmax(fabs((double)high - mean), fabs((double)low - mean)), &exponent);
+    exponent = exponent < -125 ? -125 : exponent; /* the factor must not overflow */
+    double scale = ldexp(1, exponent), a = 0, b = 0, c = 0, d = 0;
+    float factor = (float)(1 / scale);
+    if (exponent > 126) { /* a difference of floats would overflow */
+        for (int64_t i = 0; i < n; i++) {
+            double z = ((double)v[i] - mean) / scale, q = z * z;
+            a += z, b += q, c += q * z, d += q * q;
+        }
+    }
+    for (int64_t from = 0; from < n && exponent <= 126; from += ADDED_IN_FLOAT) {
+        int64_t to = from + ADDED_IN_FLOAT < n ? from + ADDED_IN_FLOAT : n;
+        float s1 = 0, s2 = 0, s3 = 0, s4 = 0;
+        for (int64_t i = from; i < to; i++) {
+            float z = (v[i] - mean) * factor, q = z * z;
+            s1 += z;
+            s2 += q;
+            s3 += q * z;
+            s4 += q * q;
+        }
+        a += s1, b += s2, c += s3, d += s4;
+    }
+    /* From the rounded mean to the true one. */
+    double e = a / n;
+    Moments found;
+    found.n = n;
+    found.mean = mean + e * scale;
+    found.second = (b - n * e * e) * scale * scale;
+    found.third = (c - 3 * e * b + 2 * n * e * e * e) * scale * scale * scale;
+    found.fourth = (d - 4 * e * c + 6 * e * e * b - 3 * n * e * e * e * e) * scale * scale * scale * scale;
+    return found;
+}
+
+INLINE void count_codes(const Part *p, int64_t from, int64_t to) {
+    int64_t i = (from + p->stride - 1) / p->stride * p->stride, stride = p->stride;
+    uint32_t code, *t = p->tables;
+    /* Neighbours are often equal (zeros after a ReLU): tables in turn, so that one count does not wait for the one before. */
+    for (; i + 3 * stride < to; i += 4 * stride) {
+        memcpy(&code, p->values + i, 4), t[code >> 21]++;
+        memcpy(&code, p->values + i + stride, 4), t[CODES + (code >> 21)]++;
+        memcpy(&code, p->values + i + 2 * stride, 4), t[2 * CODES + (code >> 21)]++;
+        memcpy(&code, p->values + i + 3 * stride, 4), t[3 * CODES + (code >> 21)]++;
+    }
+    for (; i < to; i += stride)
+        memcpy(&code, p->values + i, 4), t[code >> 21]++;
+}
+
+/* A block that is not tame, one value at a time. */
+static void wild_block(Part *p, int64_t from, int64_t to) {
+    float kept[BLOCK], low = FLT_MAX, high = -FLT_MAX;
+    int64_t n = 0;
+    double sum = 0;
+    for (int64_t i = from; i < to; i++) {
+        float x = p->values[i];
+        int64_t c = i / p->inner % p->channels;
+        p->saturated += (bits_of(x) == 0xff800000 && p->has_low) || (bits_of(x) == 0x7f800000 && p->has_high);
+        if (is_finite(x)) {
+            p->saturated += (p->has_low && x <= p->saturated_low) + (p->has_high && x >= p->saturated_high);
+            kept[n++] = x;
+            sum += x;
+            low = x < low ? x : low;
+            high = x > high ? x : high;
+            p->total[c] += x;
+            p->finite[c]++;
+            p->zero[c] += magnitude(x) == 0;
+            p->low[c] = x < p->low[c] ? x : p->low[c];
+            p->high[c] = x > p->high[c] ? x : p->high[c];
+        } else if (bits_of(x) == 0x7f800000) {
+            p->posinf++;
+        } else if (bits_of(x) == 0xff800000) {
+            p->neginf++;
+        } else {
+            p->nan++;
+        }
+        if (n == BLOCK || (i + 1 == to && n)) {
+            Moments found = moments_of(kept, n, sum, low, high);
+            combine(&p->moments, &found);
+            n = 0, sum = 0, low = FLT_MAX, high = -FLT_MAX;
+        }
+    }
+}
+
+/* Channels along the last axis: whole rows. */
+INLINE double rows_of_channels(Part *p, int64_t from, int64_t to, float *low, float *high, float *restrict sums, int32_t *restrict zeros) {
+    int64_t channels = p->channels;
+    float *restrict lows = p->low, *restrict highs = p->high;
+    double sum = 0;
+    for (int64_t next; from < to; from = next) {
+        next = from + ADDED_IN_FLOAT / 8 * channels < to ? from + ADDED_IN_FLOAT / 8 * channels : to;
+        memset(sums, 0, channels * sizeof(float));
+        memset(zeros, 0, channels * sizeof(int32_t));
+        for (int64_t i = from; i < next; i += channels) {
+            const float *restrict v = p->values + i;
+            for (int64_t c = 0; c < channels; c++) {
+                sums[c] += v[c];
+                zeros[c] += magnitude(v[c]) == 0;
+                lows[c] = v[c] < lows[c] ? v[c] : lows[c];
+                highs[c] = v[c] > highs[c] ? v[c] : highs[c];
+            }
+        }
+        for (int64_t c = 0; c < channels; c++) {
+            p->total[c] += sums[c];
+            p->zero[c] += zeros[c];
+            p->finite[c] += (next - from) / channels;
+            sum += sums[c];
+        }
+        for (int64_t i = from; i < next; i++) {
+            *low = p->values[i] < *low ? p->values[i] : *low;
+            *high = p->values[i] > *high ? p->values[i] : *high;
+        }
+    }
+    return sum;
+}
+
+INLINE double runs_of_channels(Part *p, int64_t from, int64_t to, float *low, float *high) {
+    double sum = 0;
+    for (int64_t i = from; i < to;) {
+        int64_t row = i / p->inner, c = row % p->channels, next = (row + 1) * p->inner;
+        int64_t n = (next < to ? next : to) - i;
+        float l = FLT_MAX, h = -FLT_MAX;
+        double s = look_at(p->values + i, n, &l, &h, &p->zero[c]);
+        p->total[c] += s;
+        p->finite[c] += n;
+        p->low[c] = l < p->low[c] ? l : p->low[c];
+        p->high[c] = h > p->high[c] ? h : p->high[c];
+        *low = l < *low ? l : *low;
+        *high = h > *high ? h : *high;
+        sum += s;
+        i += n;
+    }
+    return sum;
+}
+
+CLONES static void *summarise_part(void *argument) {
+    Part *p = argument;
+    int64_t block = p->inner == 1 && p->channels > 1 ? (p->channels < BLOCK ? BLOCK / p->channels * p->channels : p->channels) : BLOCK;
+    float *sums = malloc(p->channels * sizeof(float));
+    int32_t *zeros = malloc(p->channels * sizeof(int32_t));
+    p->failed = !sums || !zeros;
+    for (int64_t from = p->start; from < p->end && !p->failed; from += block) {
+        int64_t to = from + block < p->end ? from + block : p->end;
+        const float *v = p->values + from;
+        count_codes(p, from, to);
+        if (!all_tame(v, to - from)) {
+            wild_block(p, from, to);
+            continue;
+        }
+        for (int64_t i = 0; i < to - from && p->has_low; i++)
+            p->saturated += v[i] <= p->saturated_low;
+        for (int64_t i = 0; i < to - from && p->has_high; i++)
+            p->saturated += v[i] >= p->saturated_high;
+        float low = FLT_MAX, high = -FLT_MAX;
+        double sum = p->inner == 1 && p->channels > 1 ? rows_of_channels(p, from, to, &low, &high, sums, zeros)
+                                                      : runs_of_channels(p, from, to, &low, &high);
+        Moments found = moments_of(v, to - from, sum, low, high);
+        combine(&p->moments, &found);
+    }
+    free(sums);
+    free(zeros);
+    return NULL;
+}
+
+CLONES static void *count_near_zero(void *argument) {
+    Part *p = argument;
+    for (int64_t from = p->start; from < p->end; from += BLOCK) {
+        int64_t to = from + BLOCK < p->end ? from + BLOCK : p->end;
+        p->near_zeros += count_small(p->values + from, to - from, p->near_zero);
+    }
+    return NULL;
+}
+
+static void run(void *(*work)(void *), Part *parts, int threads) {
+    pthread_t started[MAX_THREADS];
+    int is_started[MAX_THREADS] = {0};
+    for (int t = 1; t < threads; t++)
+        is_started[t] = pthread_create(&started[t], NULL, work, &parts[t]) == 0;
+    work(&parts[0]);
+    for (int t = 1; t < threads; t++) {
+        if (is_started[t])
+            pthread_join(started[t], NULL);
+        else
+            work(&parts[t]);
+    }
+}
+
+/* See actviz_tb.native. Returns 0, or 1 when there is no memory. */
+int actviz_summarise(const float *values, int64_t outer, int64_t channels, int64_t inner, int64_t stride, float near_zero_fraction,
+                     int has_low, float saturated_low, int has_high, float saturated_high, int threads, int64_t *finite, double *total, float *low, float *high,
+                     int64_t *zero, double *moments, int64_t *extra, int64_t *codes) {
+    int64_t count = outer * channels * inner;
+    threads = threads < 1 ? 1 : threads > MAX_THREADS ? MAX_THREADS : threads;
+    /* Whole rows a thread where rows are short enough; the unit is never more than one thread's share. */
+    int64_t unit = inner == 1 ? channels : BLOCK, units = (count + unit - 1) / unit;
+    if (threads > units)
+        threads = (int)units;
+    size_t per_channel = 2 * sizeof(int64_t) + sizeof(double) + 2 * sizeof(float);
+    Part parts[MAX_THREADS];
+    char *memory = calloc(threads, per_channel * channels + sizeof(uint32_t) * TABLES * CODES);
+    if (!memory)
+        return 1;
+    char *next = memory;
+    for (int t = 0; t < threads; t++) {
+        Part *p = &parts[t];
+        memset(p, 0, sizeof(Part));
+        p->values = values;
+        p->start = units * t / threads * unit;
+        p->end = units * (t + 1) / threads * unit;
+        if (p->end > count)
+            p->end = count;
+        p->channels = channels, p->inner = inner, p->stride = stride;
+        p->has_low = has_low, p->saturated_low = saturated_low;
+        p->has_high = has_high, p->saturated_high = saturated_high;
+        p->finite = (int64_t *)next, next += channels * sizeof(int64_t);
+        p->zero = (int64_t *)next, next += channels * sizeof(int64_t);
+        p->total = (double *)next, next += channels * sizeof(double);
+        p->tables = (uint32_t *)next, next += sizeof(uint32_t) * TABLES * CODES;
+        p->low = (float *)next, next += channels * sizeof(float);
+        p->high = (float *)next, next += channels * sizeof(float);
+        for (int64_t c = 0; c < channels; c++)
+            p->low[c] = FLT_MAX, p->high[c] = -FLT_MAX;
+    }
+    run(summarise_part, parts, threads);
+    Moments whole = {0};
+    int failed = 0;
+    for (int t = 0; t < threads; t++) {
+        Part *p = &parts[t];
+        failed |= p->failed;
+        combine(&whole, &p->moments);
+        for (int64_t c = 0; c < channels; c++) {
+            finite[c] = (t ? finite[c] : 0) + p->finite[c];
+            total[c] = (t ? total[c] : 0) + p->total[c];
+            zero[c] = (t ? zero[c] : 0) + p->zero[c];
+            low[c] = t && low[c] < p->low[c] ? low[c] : p->low[c];
+            high[c] = t && high[c] > p->high[c] ? high[c] : p->high[c];
+        }
+        for (int i = 0; i < CODES; i++) {
+            int64_t found = 0;
+            for (int table = 0; table < TABLES; table++)
+                found += p->tables[table * CODES + i];
+            int index = i ^ (CODES / 2); /* by the sign: negative ones first */
+            codes[index] = (t ? codes[index] : 0) + found;
+        }
+    }
+    const uint32_t infinity = 0x7f800000, minus_infinity = 0xff800000; /* as bits: this is compiled for finite values */
+    for (int64_t c = 0; c < channels; c++) {
+        if (!finite[c])
+            memcpy(low + c, &infinity, 4), memcpy(high + c, &minus_infinity, 4);
+    }
+    double rms = whole.n ? sqrt(whole.second / whole.n + whole.mean * whole.mean) : 0;
+    for (int t = 0; t < threads; t++)
+        parts[t].near_zero = near_zero_fraction * (float)rms;
+    run(count_near_zero, parts, threads);
+    memset(extra, 0, 5 * sizeof(int64_t));
+    for (int t = 0; t < threads; t++) {
+        extra[0] += parts[t].near_zeros;
+        extra[1] += parts[t].saturated;
+        extra[2] += parts[t].nan;
+        extra[3] += parts[t].posinf;
+        extra[4] += parts[t].neginf;
+    }
+    if (!has_low && !has_high)
+        extra[1] = -1;
+    moments[0] = 1;
+    moments[1] = whole.second;
+    moments[2] = whole.third;
+    moments[3] = whole.fourth;
+    free(memory);
+    return failed;
+}
