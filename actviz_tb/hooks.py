@@ -145,7 +145,8 @@ class ForwardHooks:
         def hook(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
             try:
                 if is_recorded(module, output):
-                    self._record(selected, (args, kwargs), output)
+                    with torch._C.DisableTorchFunction():  # what happens here is none of the model's functions
+                        self._record(selected, (args, kwargs), output)
             except Exception as error:  # whatever goes wrong here must not stop the training
                 self._on_fault(selected.name, error)
 

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from actviz_tb import native
+
 LEVELS = 254
 NONFINITE = 255
 MAX_UNITS = 4096
@@ -117,15 +119,12 @@ def extract(activation: Tensor, layout: str, channel_axis: int | None, limits: L
         return _vector(activation, limits)
     x = activation[: limits.samples]
     if layout == "sequence":
-        return _quantise(x[:, None].float(), layout, (0,), 2 * limits.size)
+        return _quantise(x[:, None], layout, (0,), 2 * limits.size)
     if channel_axis == x.ndim - 1:
         x = x.movedim(-1, 1)
     if x.ndim == 5:
         x = x[:, :, x.shape[2] // 2]
-    channels = evenly(x.shape[1], limits.channels)
-    if len(channels) < x.shape[1]:
-        x = x[:, list(channels)]
-    return _quantise(x.float(), layout, channels, limits.size)
+    return _quantise(x, layout, evenly(x.shape[1], limits.channels), limits.size)
 
 
 def _vector(activation: Tensor, limits: Limits) -> Maps:
@@ -135,12 +134,18 @@ def _vector(activation: Tensor, limits: Limits) -> Maps:
     x = x[:samples]
     if len(units) < x.shape[1]:
         x = x[:, list(units)]
-    return _quantise(x[:, None, None, :].float(), "vector", (0,), None, units)
+    return _quantise(x[:, None, None, :], "vector", (0,), None, units)
 
 
 def _quantise(x: Tensor, layout: str, channels: tuple[int, ...], size: int | None, units: tuple[int, ...] | None = None) -> Maps:
     height, width = x.shape[2:]
     pool = (1, 1) if size is None else (-(-height // size), -(-width // size))
+    if x.device.type == "cpu" and native.available():
+        data, low, high, mean = native.maps(x.float(), channels, pool)
+        return Maps(layout=layout, data=data, low=low, high=high, mean=mean, channels=channels, units=units, pool=pool)
+    if len(channels) < x.shape[1]:
+        x = x[:, list(channels)]
+    x = x.float()
     # On the CPU a finite sum costs nothing to ask for, and proves that no value has to be masked.
     clean = x.device.type == "cpu" and math.isfinite(x.sum().item())
     mean = x.mean(dim=(2, 3)) if clean else _finite_mean(x)

@@ -1,8 +1,10 @@
-/* Statistics of float32 values in one pass over memory (and a short second one, which counts what is near zero).
+/* Statistics and maps of float32 values.
 
-   The values are an array [outer][channels][inner], cut into blocks that stay in the first cache while sums, extremes, central moments
+   Statistics take one pass over memory (and a short second one, which counts what is near zero). The values are an array [outer][channels][inner], cut into blocks that stay in the first cache while sums, extremes, central moments
    and the histogram are taken of them. Moments of blocks and of threads are brought together by the formulas of Pebay (2008). What is
-   counted is exactly what statistics.py counts with torch's operations; sums differ from its sums by rounding only. */
+   counted is exactly what statistics.py counts with torch's operations; sums differ from its sums by rounding only.
+
+   Maps are those of maps.py: pooled, their range taken, quantised to bytes. */
 
 #include <float.h>
 #include <math.h>
@@ -13,6 +15,8 @@
 
 #define BLOCK 4096
 #define CODES 2048
+#define LEVELS 254 /* as in maps.py */
+#define NONFINITE 255
 #define TABLES 4
 #define MAX_THREADS 64
 
@@ -64,6 +68,12 @@ INLINE uint32_t bits_of(float x) {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
     return bits;
+}
+
+static float from_bits(uint32_t bits) {
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
 }
 
 INLINE uint32_t magnitude(float x) { return bits_of(x) & 0x7fffffff; }
@@ -146,16 +156,18 @@ INLINE Moments moments_of(const float *v, int64_t n, double sum, float low, floa
 
 INLINE void count_codes(const Part *p, int64_t from, int64_t to) {
     int64_t i = (from + p->stride - 1) / p->stride * p->stride, stride = p->stride;
-    uint32_t code, *t = p->tables;
+    uint32_t code, *tables = p->tables;
     /* Neighbours are often equal (zeros after a ReLU): tables in turn, so that one count does not wait for the one before. */
-    for (; i + 3 * stride < to; i += 4 * stride) {
-        memcpy(&code, p->values + i, 4), t[code >> 21]++;
-        memcpy(&code, p->values + i + stride, 4), t[CODES + (code >> 21)]++;
-        memcpy(&code, p->values + i + 2 * stride, 4), t[2 * CODES + (code >> 21)]++;
-        memcpy(&code, p->values + i + 3 * stride, 4), t[3 * CODES + (code >> 21)]++;
+    for (; i + (TABLES - 1) * stride < to; i += TABLES * stride) {
+        for (int t = 0; t < TABLES; t++) {
+            memcpy(&code, p->values + i + t * stride, sizeof code);
+            tables[t * CODES + (code >> 21)]++;
+        }
     }
-    for (; i < to; i += stride)
-        memcpy(&code, p->values + i, 4), t[code >> 21]++;
+    for (; i < to; i += stride) {
+        memcpy(&code, p->values + i, sizeof code);
+        tables[code >> 21]++;
+    }
 }
 
 /* A block that is not tame, one value at a time. */
@@ -217,10 +229,11 @@ INLINE double rows_of_channels(Part *p, int64_t from, int64_t to, float *low, fl
             p->finite[c] += (next - from) / channels;
             sum += sums[c];
         }
-        for (int64_t i = from; i < next; i++) {
-            *low = p->values[i] < *low ? p->values[i] : *low;
-            *high = p->values[i] > *high ? p->values[i] : *high;
-        }
+    }
+    /* Of this block and those before it: wide enough for what the moments need. */
+    for (int64_t c = 0; c < channels; c++) {
+        *low = lows[c] < *low ? lows[c] : *low;
+        *high = highs[c] > *high ? highs[c] : *high;
     }
     return sum;
 }
@@ -282,17 +295,17 @@ CLONES static void *count_near_zero(void *argument) {
     return NULL;
 }
 
-static void run(void *(*work)(void *), Part *parts, int threads) {
+static void run(void *(*work)(void *), void *parts, size_t size, int threads) {
     pthread_t started[MAX_THREADS];
     int is_started[MAX_THREADS] = {0};
     for (int t = 1; t < threads; t++)
-        is_started[t] = pthread_create(&started[t], NULL, work, &parts[t]) == 0;
-    work(&parts[0]);
+        is_started[t] = pthread_create(&started[t], NULL, work, (char *)parts + t * size) == 0;
+    work(parts);
     for (int t = 1; t < threads; t++) {
         if (is_started[t])
             pthread_join(started[t], NULL);
         else
-            work(&parts[t]);
+            work((char *)parts + t * size);
     }
 }
 
@@ -332,7 +345,7 @@ int actviz_summarise(const float *values, int64_t outer, int64_t channels, int64
         for (int64_t c = 0; c < channels; c++)
             p->low[c] = FLT_MAX, p->high[c] = -FLT_MAX;
     }
-    run(summarise_part, parts, threads);
+    run(summarise_part, parts, sizeof(Part), threads);
     Moments whole = {0};
     int failed = 0;
     for (int t = 0; t < threads; t++) {
@@ -354,15 +367,14 @@ int actviz_summarise(const float *values, int64_t outer, int64_t channels, int64
             codes[index] = (t ? codes[index] : 0) + found;
         }
     }
-    const uint32_t infinity = 0x7f800000, minus_infinity = 0xff800000; /* as bits: this is compiled for finite values */
     for (int64_t c = 0; c < channels; c++) {
         if (!finite[c])
-            memcpy(low + c, &infinity, 4), memcpy(high + c, &minus_infinity, 4);
+            low[c] = from_bits(0x7f800000), high[c] = from_bits(0xff800000);
     }
     double rms = whole.n ? sqrt(whole.second / whole.n + whole.mean * whole.mean) : 0;
     for (int t = 0; t < threads; t++)
         parts[t].near_zero = near_zero_fraction * (float)rms;
-    run(count_near_zero, parts, threads);
+    run(count_near_zero, parts, sizeof(Part), threads);
     memset(extra, 0, 5 * sizeof(int64_t));
     for (int t = 0; t < threads; t++) {
         extra[0] += parts[t].near_zeros;
@@ -378,5 +390,134 @@ int actviz_summarise(const float *values, int64_t outer, int64_t channels, int64
     moments[2] = whole.third;
     moments[3] = whole.fourth;
     free(memory);
+    return failed;
+}
+
+typedef struct {
+    const float *values;
+    int64_t first, last; /* of the maps */
+    const int64_t *channels; /* indices of the kept ones */
+    int64_t kept, height, width, pool_height, pool_width;
+    int64_t sample_stride, channel_stride, row_stride, column_stride;
+    uint8_t *data;
+    float *low, *high, *mean;
+    int failed;
+} Drawing;
+
+/* Adds a row of the map to sums of its columns. */
+INLINE void add_row(const Drawing *d, const float *row, double *restrict sums) {
+    if (d->column_stride == 1) {
+        for (int64_t x = 0; x < d->width; x++)
+            sums[x] += row[x];
+    } else {
+        for (int64_t x = 0; x < d->width; x++)
+            sums[x] += row[x * d->column_stride];
+    }
+}
+
+INLINE void quantise(const float *restrict pixels, int64_t n, float low, float high, uint8_t *restrict data) {
+    float span = high - low, factor = span > 0 && is_finite(span) ? LEVELS / span : 0;
+    for (int64_t i = 0; i < n; i++) {
+        float level = rintf((pixels[i] - low) * factor);
+        data[i] = (uint8_t)(int32_t)(level < 0 ? 0 : level > LEVELS ? LEVELS : level);
+    }
+}
+
+/* Where there are values that are not finite: they count neither for the range nor for the mean. */
+static void draw_masked(const Drawing *d, const float *map, const float *pixels, int64_t n, uint8_t *data, float *low, float *high, float *mean) {
+    double sum = 0;
+    int64_t count = 0;
+    for (int64_t y = 0; y < d->height; y++) {
+        for (int64_t x = 0; x < d->width; x++) {
+            float value = map[y * d->row_stride + x * d->column_stride];
+            if (is_finite(value))
+                sum += value, count++;
+        }
+    }
+    *mean = count ? (float)(sum / count) : from_bits(0x7fc00000);
+    float l = FLT_MAX, h = -FLT_MAX;
+    for (int64_t i = 0; i < n; i++) {
+        if (is_finite(pixels[i])) {
+            l = pixels[i] < l ? pixels[i] : l;
+            h = pixels[i] > h ? pixels[i] : h;
+        }
+    }
+    if (l > h)
+        l = h = 0;
+    for (int64_t i = 0; i < n; i++) {
+        if (is_finite(pixels[i]))
+            quantise(pixels + i, 1, l, h, data + i);
+        else
+            data[i] = NONFINITE;
+    }
+    *low = l, *high = h;
+}
+
+CLONES static void *draw(void *argument) {
+    Drawing *d = argument;
+    int64_t rows = (d->height + d->pool_height - 1) / d->pool_height, columns = (d->width + d->pool_width - 1) / d->pool_width;
+    float *pixels = malloc(rows * columns * sizeof(float));
+    double *sums = malloc(d->width * sizeof(double)); /* double, so that what is constant stays so */
+    d->failed = !pixels || !sums;
+    for (int64_t index = d->first; index < d->last && !d->failed; index++) {
+        const float *map = d->values + index / d->kept * d->sample_stride + d->channels[index % d->kept] * d->channel_stride;
+        uint8_t *data = d->data + index * rows * columns;
+        float low = FLT_MAX, high = -FLT_MAX;
+        double total = 0;
+        int tame = 1;
+        for (int64_t y = 0; y < rows; y++) {
+            int64_t top = y * d->pool_height, bottom = top + d->pool_height < d->height ? top + d->pool_height : d->height;
+            float *pixel = pixels + y * columns;
+            memset(sums, 0, d->width * sizeof(double));
+            for (int64_t line = top; line < bottom; line++)
+                add_row(d, map + line * d->row_stride, sums);
+            if (d->pool_width == 1) {
+                double count = bottom - top;
+                for (int64_t x = 0; x < columns; x++)
+                    pixel[x] = (float)(sums[x] / count);
+            } else {
+                for (int64_t x = 0; x < columns; x++) {
+                    int64_t left = x * d->pool_width, right = left + d->pool_width < d->width ? left + d->pool_width : d->width;
+                    double sum = 0;
+                    for (int64_t k = left; k < right; k++)
+                        sum += sums[k];
+                    pixel[x] = (float)(sum / ((bottom - top) * (right - left)));
+                }
+            }
+            for (int64_t x = 0; x < d->width; x++)
+                total += sums[x];
+            tame &= all_tame(pixel, columns);
+            int64_t zeros = 0;
+            look_at(pixel, columns, &low, &high, &zeros);
+        }
+        if (tame) {
+            quantise(pixels, rows * columns, low, high, data);
+            d->low[index] = low, d->high[index] = high, d->mean[index] = (float)(total / (d->height * d->width));
+        } else {
+            draw_masked(d, map, pixels, rows * columns, data, d->low + index, d->high + index, d->mean + index);
+        }
+    }
+    free(pixels);
+    free(sums);
+    return NULL;
+}
+
+/* See actviz_tb.native. Returns 0, or 1 when there is no memory. */
+int actviz_maps(const float *values, int64_t samples, const int64_t *channels, int64_t kept, int64_t height, int64_t width,
+                int64_t sample_stride, int64_t channel_stride, int64_t row_stride, int64_t column_stride, int64_t pool_height,
+                int64_t pool_width, int threads, uint8_t *data, float *low, float *high, float *mean) {
+    Drawing parts[MAX_THREADS];
+    int failed = 0;
+    threads = threads < 1 ? 1 : threads > MAX_THREADS ? MAX_THREADS : threads;
+    if (threads > samples * kept)
+        threads = (int)(samples * kept);
+    for (int t = 0; t < threads; t++) {
+        Drawing part = {values, samples * kept * t / threads, samples * kept * (t + 1) / threads, channels, kept, height, width,
+                        pool_height, pool_width, sample_stride, channel_stride, row_stride, column_stride, data, low, high, mean, 0};
+        parts[t] = part;
+    }
+    run(draw, parts, sizeof(Drawing), threads);
+    for (int t = 0; t < threads; t++)
+        failed |= parts[t].failed;
     return failed;
 }

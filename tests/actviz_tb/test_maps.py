@@ -7,9 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from actviz_tb import maps
+from actviz_tb import maps, native
 from actviz_tb.maps import Limits
 from tensorboard_plugin.actviz import wire
+
+pytestmark = pytest.mark.usefixtures("implementation")
 
 LIMITS = Limits(samples=2, channels=4, size=8)
 
@@ -104,3 +106,40 @@ def test_outputs_without_maps() -> None:
     assert maps.layout(torch.Size(()))[0] is None
     assert maps.layout(torch.Size((1,) * 6))[0] is None
     assert maps.extract(torch.empty(0, 3, 4, 4), "channels", 1, LIMITS) is None
+
+
+SHAPES = [(3, 5, 8, 8), (2, 40, 70, 33), (2, 3, 4, 9, 9), (4, 50, 130), (5, 7), (3, 9000), (2, 6, 1, 1)]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("kind", ["plain", "nonfinite", "half", "channels last", "constant"])
+def test_compiled_and_torch_operations_draw_the_same(
+    monkeypatch: pytest.MonkeyPatch, implementation: str, shape: tuple[int, ...], kind: str
+) -> None:
+    if implementation == "torch":
+        pytest.skip("compares the two")
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    if kind == "nonfinite":
+        x.view(-1)[::11] = math.nan
+        x.view(-1)[5::17] = math.inf
+        x[-1] = -math.inf
+    elif kind == "half":
+        x = x.half()
+    elif kind == "channels last":
+        x = x.movedim(1, -1).contiguous().movedim(-1, 1)
+    elif kind == "constant":
+        x = torch.full(shape, 3.3)
+    compiled = extract(x)
+    monkeypatch.setattr(native, "available", lambda: False)
+    expected = extract(x)
+    assert compiled.channels == expected.channels
+    assert compiled.data.shape == expected.data.shape
+    np.testing.assert_array_equal(compiled.data == maps.NONFINITE, expected.data == maps.NONFINITE)
+    step = ((expected.high - expected.low) / maps.LEVELS).numpy()[..., None, None]
+    difference = np.nan_to_num(np.abs(values(compiled) - values(expected)))
+    rounding = 1e-6 * np.abs(np.nan_to_num(values(expected)))
+    assert (difference <= 1.01 * step + rounding).all()  # a value between two levels may fall on either side
+    assert (difference > 0.5 * step + rounding).mean() < 0.01
+    torch.testing.assert_close(compiled.low, expected.low, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(compiled.high, expected.high, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(compiled.mean, expected.mean, rtol=1e-4, atol=1e-5, equal_nan=True)

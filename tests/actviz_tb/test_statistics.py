@@ -11,14 +11,7 @@ from actviz_tb import native, statistics
 from actviz_tb.statistics import ActivationSummary, LayerStatistics, Scratch
 from tensorboard_plugin.actviz import wire
 
-
-@pytest.fixture(params=["compiled", "torch"], autouse=True)
-def implementation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    if request.param == "torch":
-        monkeypatch.setattr(native, "available", lambda: False)
-    elif not native.available():
-        pytest.skip("no compiler was there when the package was installed")
-    return str(request.param)
+pytestmark = pytest.mark.usefixtures("implementation")
 
 
 def compute(x: torch.Tensor, channel_axis: int | None = 1, module: nn.Module | None = None) -> LayerStatistics:
