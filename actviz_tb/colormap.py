@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ def colour(values: npt.NDArray[np.float32], low: float, high: float, name: str =
     return rgb
 
 
+@functools.cache
 def _table(name: str) -> npt.NDArray[np.uint8]:
     if name not in _STOPS:
         raise ArgumentError(f"no colour map {name!r}; one of {', '.join(NAMES)}")
