@@ -138,6 +138,9 @@ def deflate(data: bytes | memoryview) -> bytes:
     return compressor.compress(data) + compressor.flush()
 
 
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
 def pack(kind: str, fields: Mapping[str, Any], arrays: Mapping[str, Array] | None = None) -> bytes:
     """Return a container.
 
@@ -164,7 +167,7 @@ def pack(kind: str, fields: Mapping[str, Any], arrays: Mapping[str, Array] | Non
         entries.append({"name": name, "dtype": dtype, "shape": array.shape, "encoding": encoding, "size": len(data)})
         chunks.append(data + bytes(-len(data) % _ALIGNMENT))
     header = {"version": FORMAT_VERSION, "kind": kind, **fields, "arrays": entries}
-    text = json.dumps(header, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8", "replace")
+    text = _JSON.encode(header).encode("utf-8", "replace")
     text += b" " * (-(_PREFIX.size + len(text)) % _ALIGNMENT)
     return b"".join([_PREFIX.pack(_MAGIC, len(text)), text, *chunks])
 
@@ -316,16 +319,21 @@ def _stock_buckets(bins: Array, counts: Array) -> Array:
     cut = max(top - 4 * _STOCK_OCTAVES, 0) + 1
     edge = LOWER_EDGES[max(cut, 2)]
     has_negative, has_positive = bool((bins < 0).any()), bool((bins > 0).any())
-    rows = [(-edge if has_negative else 0.0, edge if has_positive or not has_negative else 0.0, counts[np.abs(bins) < cut].sum())]
-    for sign, present in ((-1, has_negative), (1, has_positive)):
-        if not present:
-            continue
-        side = dict(zip((sign * bins).tolist(), counts.tolist(), strict=True))
-        outermost = max(side)
-        for magnitude in range(cut, outermost + 1):
-            low, high = LOWER_EDGES[magnitude], LOWER_EDGES[min(magnitude + 1, HISTOGRAM_MAX_BIN + 1)]
-            rows.append((low, high, side.get(magnitude, 0.0)) if sign > 0 else (-high, -low, side.get(magnitude, 0.0)))
-    return np.array(sorted(rows))
+    middle = (-edge if has_negative else 0.0, edge if has_positive or not has_negative else 0.0, counts[np.abs(bins) < cut].sum())
+    negative = _outer_buckets(-bins, counts, cut)[::-1]
+    negative[:, :2] = -negative[:, 1::-1]
+    return np.concatenate([negative, [middle], _outer_buckets(bins, counts, cut)])
+
+
+def _outer_buckets(bins: Array, counts: Array, cut: int) -> npt.NDArray[np.float64]:
+    """Return the buckets of the positive bins from `cut` up to the outermost, empty ones included."""
+    outer = bins >= cut
+    magnitudes = np.arange(cut, int(bins.max(initial=0)) + 1)
+    buckets = np.zeros((len(magnitudes), 3))
+    buckets[:, 0] = LOWER_EDGES[magnitudes]
+    buckets[:, 1] = LOWER_EDGES[magnitudes + 1]
+    buckets[bins[outer] - cut, 2] = counts[outer]
+    return buckets
 
 
 def image_event(layer: str, png: bytes, width: int, height: int, step: int, wall_time_s: float) -> event_pb2.Event:
