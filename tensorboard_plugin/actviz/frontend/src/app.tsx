@@ -6,6 +6,7 @@ import { Notices } from "./components/notices";
 import { Runs } from "./components/runs";
 import { TimeLine, Transport } from "./components/timeline";
 import { formatShape, shorten } from "./format";
+import { typeOf } from "./rows";
 import { helpShown, layerInfo, layers, mainWidth, runs, type View, view } from "./state";
 import { Empty } from "./views/empty";
 import { LayerControls, LayerView } from "./views/layer";
@@ -101,7 +102,7 @@ function ViewRow() {
 
 function TitleLine() {
   const info = layerInfo.value;
-  const about = info ? [info.type, info.shape && formatShape(info.shape)].filter(Boolean).join("  ·  ") : "";
+  const about = info ? [typeOf(info), info.shape && formatShape(info.shape)].filter(Boolean).join("  ·  ") : "";
   return (
     <div class="title-line">
       <h1 title={info?.name ?? ""} data-testid="layer-title">

@@ -32,11 +32,17 @@ export function pathOf(info: LayerInfo): string {
   return info.path ?? info.name.replace(/(\[\d+\]|:\d+)+.*$/, "");
 }
 
-/** Splits a layer's name into the group it stands in and its own label. */
+/** Splits a layer's name into the group it stands in and its own label; a function (`block/relu`) stands in its module. */
 export function place(info: LayerInfo): [group: string, label: string] {
   const path = pathOf(info);
-  const dot = path.lastIndexOf(".");
-  return dot < 0 ? ["", info.name] : [path.slice(0, dot), info.name.slice(dot + 1)];
+  const end = Math.max(path.lastIndexOf("."), path.lastIndexOf("/"));
+  return end < 0 ? ["", info.name] : [path.slice(0, end), info.name.slice(end + 1)];
+}
+
+/** The class of a layer's module; nothing for a function, whose name says what it is. */
+export function typeOf(info: LayerInfo): string {
+  const [, label] = place(info);
+  return info.type === undefined || label.split(":")[0] === info.type ? "" : info.type;
 }
 
 /** Whether a layer's name has the text, or matches the glob, in `search`. */

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { layoutRows, matches } from "../src/rows";
+import { layoutRows, matches, typeOf } from "../src/rows";
 
 const layers = ["stem", "block.0.conv", "block.0.relu", "block.0", "block.1.conv", "head.lin:1[0]"].map((name) => ({
   name,
@@ -22,6 +22,16 @@ test("layers stand in execution order under the block they belong to, its own ou
     "head/",
     "lin:1[0]",
   ]);
+});
+
+test("a function stands in the module that calls it, and says what it is once", () => {
+  const mixed = [
+    { name: "relu", path: "relu", type: "relu" },
+    { name: "block.0.conv", path: "block.0.conv", type: "Conv2d" },
+    { name: "block.0/add:1", path: "block.0/add", type: "add" },
+  ];
+  expect(names(layoutRows(mixed, 20, "", new Set()))).toEqual(["relu", "block.0/", "conv", "add:1"]);
+  expect(mixed.map(typeOf)).toEqual(["", "Conv2d", ""]);
 });
 
 test("rows follow each other without gap, and a folded block keeps its name only", () => {

@@ -5,7 +5,7 @@ import { runColour } from "../colour";
 import { drawSparkline } from "../draw/sparkline";
 import { shorten } from "../format";
 import { palette } from "../palette";
-import { type LayerRow, rows, rowsScroll, toggleGroup } from "../rows";
+import { type LayerRow, rows, rowsScroll, toggleGroup, typeOf } from "../rows";
 import { dark, layer, loggedSteps, search, shownRuns, stat, statScale, stats, step } from "../state";
 import { isFraction, statLabel } from "../statistics";
 import { rowOf } from "../stats";
@@ -76,7 +76,7 @@ function LayerItem({ row }: { row: LayerRow }) {
         {wrong?.sign ?? "•"}
       </span>
       <span class="name">{shorten(row.label, 24)}</span>
-      <span class="type">{row.info.type ?? ""}</span>
+      <span class="type">{typeOf(row.info)}</span>
       <Sparkline name={name} height={row.height - 8} />
     </button>
   );
