@@ -58,6 +58,7 @@ def test_the_readmes_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             "writer": writer,
             "images": images,
             "labels": range(10),
+            "optimizer": torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1),
         }
         for block in blocks:
             exec(block, names)
