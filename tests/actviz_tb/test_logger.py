@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from logged import hooks_of, of_tag, records
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.compat.proto import summary_pb2
 from tensorboard.util import tensor_util
 from tensorboardX import SummaryWriter as TensorboardXWriter
@@ -63,21 +63,6 @@ def train(model: nn.Module, steps: int) -> list[float]:
         optimizer.step()
         losses.append(loss.item())
     return losses
-
-
-def records(directory: Path) -> list[tuple[str, int, wire.Record]]:
-    """Every record of ours, as TensorBoard's reader finds them."""
-    found = []
-    for path in sorted(directory.glob("events.out.tfevents.*")):
-        for event in EventFileLoader(str(path)).Load():
-            for value in event.summary.value:
-                if value.metadata.plugin_data.plugin_name == wire.PLUGIN_NAME:
-                    found.append((value.tag, event.step, wire.unpack(value.tensor.string_val[0])))
-    return found
-
-
-def of_tag(directory: Path, tag: str) -> dict[int, wire.Record]:
-    return {step: record for found, step, record in records(directory) if found == tag}
 
 
 def reference_outputs(model: SmallCNN, x: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -352,10 +337,6 @@ class Halfway(nn.Module):
         if self.broken:
             raise RuntimeError("half way")
         return self.second(x)
-
-
-def hooks_of(model: nn.Module) -> int:
-    return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) + len(module._backward_hooks) for module in model.modules())
 
 
 def test_a_forward_that_raises_leaves_no_hook_and_its_own_exception(tmp_path: Path) -> None:
