@@ -82,21 +82,21 @@ def compute(call: Call, limits: Limits) -> Attention | None:
     if not count * heads * queries * keys:
         return None
     samples, kept = _kept(call.shape, limits)
-    rows = None if kept is None else torch.tensor(kept, device=call.query.device)
-    query = call.query[:samples] if rows is None else call.query[:samples, :, rows]
+    rows = queries if kept is None else len(kept)
+    query = maps.thinned(call.query[:samples], 2, rows)
     logits = (query.float() * call.scale) @ call.key[:samples].float().transpose(-2, -1)
     if call.mask is not None:
         mask = call.mask.expand(count, heads, queries, keys)[:samples]
-        logits = logits + (mask if rows is None else mask[:, :, rows]).float()
+        logits = logits + maps.thinned(mask, 2, rows).float()
     if call.causal:
         ahead = torch.ones(queries, keys, dtype=torch.bool, device=logits.device).triu(1)
-        logits = logits.masked_fill(ahead if rows is None else ahead[rows], -math.inf)
+        logits = logits.masked_fill(maps.thinned(ahead, 0, rows), -math.inf)
     return summarise(logits, call.shape, limits, kept)
 
 
 def _subset(logits: Tensor, limits: Limits) -> Attention:
     samples, kept = _kept(tuple(logits.shape), limits)
-    shown = logits[:samples] if kept is None else logits[:samples, :, list(kept)]
+    shown = logits[:samples] if kept is None else maps.thinned(logits[:samples], 2, len(kept))
     return summarise(shown.float(), tuple(logits.shape), limits, kept)
 
 

@@ -106,6 +106,17 @@ def evenly(count: int, keep: int) -> tuple[int, ...]:
     return tuple(index * count // keep for index in range(keep))
 
 
+def thinned(x: Tensor, axis: int, keep: int) -> Tensor:
+    """Return what lies at the indices `evenly` along an axis.
+
+    The indices are made on the device; ones from a list would have to be copied there, for which torch waits.
+    """
+    count = x.shape[axis]
+    if count <= keep:
+        return x
+    return x.index_select(axis, torch.arange(keep, device=x.device) * count // keep)
+
+
 def extract(activation: Tensor, layout: str, channel_axis: int | None, limits: Limits) -> Maps | None:
     """Return the maps of the first samples of a floating point output, or None where it has no element to show.
 
@@ -131,9 +142,7 @@ def _vector(activation: Tensor, limits: Limits) -> Maps:
     x = activation.reshape(len(activation), -1)
     units = evenly(x.shape[1], MAX_UNITS)
     samples = max(limits.samples, min(64, _VECTOR_VALUES // len(units)))
-    x = x[:samples]
-    if len(units) < x.shape[1]:
-        x = x[:, list(units)]
+    x = thinned(x[:samples], 1, MAX_UNITS)
     return _quantise(x[:, None, None, :], "vector", (0,), None, units)
 
 
@@ -143,9 +152,7 @@ def _quantise(x: Tensor, layout: str, channels: tuple[int, ...], size: int | Non
     if x.device.type == "cpu" and native.available():
         data, low, high, mean = native.maps(x.float(), channels, pool)
         return Maps(layout=layout, data=data, low=low, high=high, mean=mean, channels=channels, units=units, pool=pool)
-    if len(channels) < x.shape[1]:
-        x = x[:, list(channels)]
-    x = x.float()
+    x = thinned(x, 1, len(channels)).float()
     # On the CPU a finite sum costs nothing to ask for, and proves that no value has to be masked.
     clean = x.device.type == "cpu" and math.isfinite(x.sum().item())
     mean = x.mean(dim=(2, 3)) if clean else _finite_mean(x)
