@@ -73,20 +73,29 @@ def select(root: nn.Module, layers: Layers | None, name: str = "") -> list[Selec
         LayerNotFoundError: a pattern or type matches nothing, or all of them together leave nothing.
         ArgumentTypeError: `layers` is something else.
     """
-    paths = {module: path for path, module in root.named_modules() if not isinstance(module, _CONTAINERS)}
-    modules = [(module_name(root, path), module) for module, path in paths.items()]
     if layers is None:
-        return [SelectedModule(module_name(root, path, name), module, not any(module.children())) for module, path in paths.items()]
+        return [
+            SelectedModule(module_name(root, path, name), module, not any(module.children()))
+            for path, module in root.named_modules()
+            if not isinstance(module, _CONTAINERS)
+        ]
+    # A module that the model has under two names can be chosen by either.
+    everything = [item for item in root.named_modules(remove_duplicate=False) if not isinstance(item[1], _CONTAINERS)]
+    modules = [(module_name(root, path), module) for path, module in everything]
     if isinstance(layers, (str, type)) or not callable(layers):
         chosen = _matching(modules, [layers] if isinstance(layers, (str, type)) else layers)
     else:
-        chosen = [module for own, module in modules if layers(own, module)]
+        chosen = [(own, module) for own, module in modules if layers(own, module)]
         if not chosen:
             raise LayerNotFoundError(f"layers={layers!r} accepts none of the {len(modules)} modules of {type(root).__name__}")
-    return [SelectedModule(module_name(root, paths[module], name), module, always=True) for module in chosen]
+    paths = {module_name(root, path): path for path, _ in everything}
+    names: dict[nn.Module, str] = {}
+    for own, module in chosen:
+        names.setdefault(module, module_name(root, paths[own], name))
+    return [SelectedModule(own, module, always=True) for module, own in names.items()]
 
 
-def _matching(modules: list[tuple[str, nn.Module]], rules: object) -> list[nn.Module]:
+def _matching(modules: list[tuple[str, nn.Module]], rules: object) -> list[tuple[str, nn.Module]]:
     if not isinstance(rules, Sequence):
         raise ArgumentTypeError(
             f"layers={rules!r} is a {type(rules).__name__}; expected a glob such as 'encoder.*', a module type, a sequence of these, "
@@ -112,7 +121,7 @@ def _matching(modules: list[tuple[str, nn.Module]], rules: object) -> list[nn.Mo
         else:
             included |= matches
             only_exclusions = False
-    chosen = [module for name, module in modules if (only_exclusions or name in included) and name not in excluded]
+    chosen = [(name, module) for name, module in modules if (only_exclusions or name in included) and name not in excluded]
     if not chosen:
         raise LayerNotFoundError(f"layers={list(rules)!r} leaves no layer: the patterns with '!' take away all that the others choose")
     return chosen

@@ -34,6 +34,16 @@ def test_globs_types_and_predicates() -> None:
     assert names(lambda name, module: isinstance(module, nn.ReLU)) == ["heads.1"]
 
 
+def test_a_module_with_two_names_can_be_chosen_by_either_and_is_hooked_once() -> None:
+    root = model()
+    root.tied = root.encoder.linear
+    for layers, expected in (("tied", ["tied"]), ("*", 6), (nn.Linear, ["encoder.linear", "heads.0"]), ("!encoder.linear", 6)):
+        chosen = [each.name for each in selection.select(root, layers)]
+        assert (len(chosen) if isinstance(expected, int) else chosen) == expected
+    assert [each.name for each in selection.select(root, "tied", "generator")] == ["generator.tied"]
+    assert [each.name for each in selection.select(root, "Module", "generator")] == ["generator"]
+
+
 def test_a_pattern_that_matches_nothing_lists_the_nearest_names() -> None:
     with pytest.raises(LayerNotFoundError, match=r"'encoder.liner' matches none of the 6 modules; the nearest names: 'encoder.linear'"):
         names("encoder.liner")
