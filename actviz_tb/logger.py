@@ -14,7 +14,7 @@ from torch import nn
 
 from actviz_tb import compiler, distributed, encode, maps, overhead, schedule, selection
 from actviz_tb.errors import ActvizWarning, ArgumentError, ArgumentTypeError, LoggingError
-from actviz_tb.hooks import RootGate, in_backward
+from actviz_tb.hooks import RootGate, is_recorded
 from actviz_tb.overhead import Overhead
 from actviz_tb.probe import Probe
 from actviz_tb.recorder import Options, StepRecorder
@@ -296,7 +296,7 @@ class ActivationLogger:
 
     def _before_forward(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Start recording if the forward that begins is due; say whether it did."""
-        if not model.training or not torch.is_grad_enabled() or os.getpid() != self._pid or in_backward():
+        if not model.training or not torch.is_grad_enabled() or os.getpid() != self._pid or not is_recorded(model, (args, kwargs)):
             return False
         try:
             self._recorder.stop()  # a forward that an interrupt ended left its hooks behind

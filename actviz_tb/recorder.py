@@ -15,7 +15,7 @@ from actviz_tb.distributed import Merger
 from actviz_tb.errors import ArgumentError, LoggingError
 from actviz_tb.functions import Functions, function_name
 from actviz_tb.gradients import GradientRecording
-from actviz_tb.hooks import ForwardHooks, LayerOutput, OnFault
+from actviz_tb.hooks import ForwardHooks, LayerOutput, OnFault, is_recorded
 from actviz_tb.maps import Limits
 from actviz_tb.overhead import Overhead
 from actviz_tb.probe import Probe
@@ -289,10 +289,14 @@ class _Step:
     def start(self, model: nn.Module, inputs: object, before_s: float) -> None:
         started = time.perf_counter()
         self.hooks.attach()
-        self._root_handle = model.register_forward_hook(lambda *_: self._on_end(), always_call=True)
+        self._root_handle = model.register_forward_hook(self._end, always_call=True, with_kwargs=True)
         self._eager.start()
         self._functions.start(inputs)
         self.before_s = before_s + time.perf_counter() - started
+
+    def _end(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        if is_recorded(module, (args, kwargs)):  # DataParallel's other replicas have this hook as well
+            self._on_end()
 
     def stop(self) -> None:
         self._functions.stop()
