@@ -55,12 +55,14 @@ class Probe:
             self._batch = tree_map(lambda leaf: leaf.to(device) if isinstance(leaf, Tensor) else leaf, self._batch)
         devices = [self.first_tensor().device] if self.first_tensor().is_cuda else []
         with torch.no_grad(), torch.random.fork_rng(devices), _evaluating(model):
-            if isinstance(self._batch, Mapping):
-                model(**self._batch)
-            elif isinstance(self._batch, (tuple, list)):
-                model(*self._batch)
+            # A copy, as the model may change its input in place; where the batch was made in inference mode, it may change no other.
+            batch = tree_map(lambda leaf: leaf.clone() if isinstance(leaf, Tensor) else leaf, self._batch)
+            if isinstance(batch, Mapping):
+                model(**batch)
+            elif isinstance(batch, (tuple, list)):
+                model(*batch)
             else:
-                model(self._batch)
+                model(batch)
 
 
 @contextmanager
