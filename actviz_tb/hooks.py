@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from torch.utils.hooks import RemovableHandle
 from actviz_tb import compiler, outputs
 from actviz_tb.selection import SelectedModule
 
+_KEY = re.compile(r"\.[^.\[]+")
 MAX_CALLS = 64
 """So many calls of one layer in one forward are recorded."""
 
@@ -106,6 +108,7 @@ class ForwardHooks:
         self._on_skip = on_skip
         self._observer = observer or Observer()
         self._observed = observed
+        self._paths = {each.name for each in (*selected, *observed)}
         self._last: list[Tensor] = []
         self._handles: list[RemovableHandle] = []
 
@@ -166,6 +169,7 @@ class ForwardHooks:
         # A block's output was put out by one of its children; a leaf's is made from what it was given.
         sources = self._observer.inputs(inputs) if selected.always else ()
         for suffix, tensor in found:
+            suffix = self._part(selected.name, suffix)
             same_as = self._observer.same_as(tensor)
             if selected.always or not (same_as or any(tensor is last for last in self._last)):
                 made_from = (same_as,) if same_as else sources or self._observer.inputs(tensor)
@@ -174,18 +178,29 @@ class ForwardHooks:
                 self._observer.produced(name + suffix, tensor)
         self._last = [tensor for _, tensor in found]
 
+    def _part(self, name: str, suffix: str) -> str:
+        """Return the name of an output's part: `suffix`, but ``[key]`` where ``.key`` is a child module, whose own output goes by that."""
+        key = _KEY.match(suffix)
+        if key is None or name + key[0] not in self._paths:
+            return suffix
+        return f"[{key[0][1:]}]{suffix[key.end() :]}"
+
     def _skip(self, name: str, reason: str) -> None:
         if self._on_skip is not None:
             self._on_skip(name, reason)
 
 
-def is_recorded(module: nn.Module, output: object) -> bool:
-    """Say whether a call counts: not when backward repeats it (checkpointing), nor in DataParallel's replicas but the first."""
+def is_recorded(module: nn.Module, values: object) -> bool:
+    """Say whether a call counts: not when backward repeats it (checkpointing), nor in DataParallel's replicas but the first.
+
+    Args:
+        values: what it was given, or put out; a replica's tensors are on its own device.
+    """
     if in_backward():
         return False
     if not is_replica(module):
         return True
-    first = next((tensor for _, tensor in outputs.tensors(output)), None)
+    first = next((tensor for _, tensor in outputs.tensors(values)), None)
     return first is not None and first.device.index in (0, None) and first.device.type != "meta"
 
 
