@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import random
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_map
@@ -48,13 +50,13 @@ class Probe:
         return next(leaf for leaf in tree_flatten(self._batch)[0] if isinstance(leaf, Tensor))
 
     def run(self, model: nn.Module) -> None:
-        """Run the batch through `model`: evaluation mode, no gradients; RNG state and training flags as before afterwards."""
+        """Run the batch through `model`: evaluation mode, no gradients; random states and training flags as before afterwards."""
         parameter = next(model.parameters(), None)
         if parameter is not None and self.first_tensor().device != parameter.device:
             device = parameter.device
             self._batch = tree_map(lambda leaf: leaf.to(device) if isinstance(leaf, Tensor) else leaf, self._batch)
         devices = [self.first_tensor().device] if self.first_tensor().is_cuda else []
-        with torch.no_grad(), torch.random.fork_rng(devices), _evaluating(model):
+        with torch.no_grad(), _evaluating(model, devices):
             # A copy, as the model may change its input in place; where the batch was made in inference mode, it may change no other.
             batch = tree_map(lambda leaf: leaf.clone() if isinstance(leaf, Tensor) else leaf, self._batch)
             if isinstance(batch, Mapping):
@@ -66,16 +68,26 @@ class Probe:
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def _evaluating(model: nn.Module, devices: Sequence[torch.device]) -> Iterator[None]:
     # By attribute, not by train(): models override train() to keep parts frozen.
-    flags = [(module, module.training) for module in model.modules()]
+    flags = {module: module.training for module in model.modules()}
+    drawn = random.getstate(), np.random.get_state(), torch.get_rng_state(), [torch.cuda.get_rng_state(device) for device in devices]
     try:
-        for module, _ in flags:
+        for module in flags:
             module.training = False
         yield
     finally:
-        for module, training in flags:
+        for module, training in flags.items():
             module.training = training
+        made = [(path, module) for path, module in model.named_modules() if module not in flags]
+        for path, module in made:
+            module.training = model.get_submodule(path.rpartition(".")[0]).training
+        if not made:  # what a model draws in its first forward, to make modules, it draws once, with a probe as without
+            random.setstate(drawn[0])
+            np.random.set_state(drawn[1])
+            torch.set_rng_state(drawn[2])
+            for device, state in zip(devices, drawn[3], strict=True):
+                torch.cuda.set_rng_state(state, device)
 
 
 def _label(label: object) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
@@ -151,6 +152,8 @@ class StepRecorder:
     def _run_probe(
         self, probe: Probe, model: nn.Module, selected: list[SelectedModule], observed: list[SelectedModule]
     ) -> Recording | None:
+        if any(torch.nn.parameter.is_lazy(each) for each in (*model.parameters(), *model.buffers())):
+            return None  # the training's own forward is to make the parameters, from the random numbers that it would have without us
         recording = Recording(self._options.limits, with_statistics=False, scratch=self._scratch, gram_samples=probe.samples)
         recording.add_inputs(probe.first_tensor())
         hooks, functions = self._observers(recording, selected, observed)
