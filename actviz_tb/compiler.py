@@ -19,6 +19,8 @@ import torch
 from torch import nn
 from torch._C._dynamo import eval_frame
 
+from actviz_tb.selection import unwrapped
+
 EarlyGate = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], AbstractContextManager[None]]
 
 _gates: weakref.WeakKeyDictionary[nn.Module, list[EarlyGate]] = weakref.WeakKeyDictionary()
@@ -103,7 +105,7 @@ def _patch_optimized_module() -> None:
 
     @functools.wraps(call)
     def gated_call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        inner = self._orig_mod
+        inner = unwrapped(self)
         gates = _gates.get(inner) if not torch.compiler.is_compiling() else None
         if not gates:
             return call(self, *args, **kwargs)

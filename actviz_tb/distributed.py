@@ -16,6 +16,7 @@ import torch.distributed as dist
 from torch import nn
 
 from actviz_tb import statistics
+from actviz_tb.errors import ActvizError, ArgumentError
 from actviz_tb.recording import HostStatistics, PendingStatistics, Ranks
 from actviz_tb.statistics import ActivationSummary
 from actviz_tb.transfer import Array
@@ -25,6 +26,8 @@ _FIRST_CAPACITY = 1 << 16
 _LENGTH_BYTES = 8
 
 Part = tuple[ActivationSummary, list[Array]]
+Parts = list[bytes]
+"""Of each rank its layers' summaries, packed."""
 
 
 def rank() -> int:
@@ -36,32 +39,61 @@ def rank() -> int:
 
 def is_sharded(model: nn.Module) -> bool:
     """Say whether parameters are spread over ranks (FSDP), so that every rank must take part in each forward."""
-    return any(hasattr(parameter, "placements") for parameter in model.parameters())
+    return any(hasattr(parameter, "placements") for parameter in model.parameters()) or any(
+        "_fsdp_wrapped_module" in module._modules for module in model.modules()
+    )
+
+
+class NotMerged(ActvizError):
+    """The ranks' statistics could not be brought together."""
 
 
 class Merger:
-    """Brings the statistics of all ranks together: those of the global batch.
+    """Brings the statistics of all ranks together.
 
     One collective a logged step (a second one only when a rank has more to say than ever before), in a process group of its own: a rank
-    that does not come can never pair it with a collective of the training.
+    that does not come can never pair it with a collective of the training. It waits half as long as those do, once: a training that
+    goes on without such a rank is not made to wait too long for the one that waited here.
+
+    Where there is a process group already, making a Merger is a collective, too; else the first exchange makes the group.
+
+    Raises:
+        ArgumentError: not every rank makes a Merger.
     """
 
     def __init__(self) -> None:
         self._capacity = _FIRST_CAPACITY
         self._group: Any = None
+        self._failed = False
+        if dist.is_available() and dist.is_initialized():
+            try:
+                self._group = _own_group()
+            except Exception as error:
+                message = (
+                    f"merge_ranks=True, but some rank does not make the same call: {error}; all must call watch(..., merge_ranks=True)"
+                )
+                raise ArgumentError(message) from error
 
-    def merge(self, pending: PendingStatistics) -> HostStatistics:
-        """Exchange, and return the same statistics on every rank. Every rank must call this at the same steps.
+    def exchange(self, pending: PendingStatistics) -> Parts | None:
+        """Return what each rank has, for `combined`. Every rank must call this at the same steps.
+
+        Returns:
+            None in a job of one process without a process group, and after a failure.
 
         Raises:
-            RuntimeError: of torch.distributed: a rank did not come within the process group's timeout.
-            ValueError: there is no process group.
+            NotMerged: a rank did not come in time, or there is no process group. There is no second attempt.
         """
-        if self._group is None:
-            self._group = dist.new_group(backend="gloo", timeout=_default_timeout())
-        raw = pending.raw()
-        own = {name: (replace(summary, **_NO_TENSORS), raw[name]) for name, summary in pending.summaries.items()}
-        return _combined([pickle.loads(zlib.decompress(data)) for data in self._exchange(wire.deflate(pickle.dumps(own)))])
+        if self._failed or not _has_ranks():
+            return None
+        try:
+            if self._group is None:
+                self._group = _own_group()
+            raw = pending.raw()
+            own = {name: (replace(summary, **_NO_TENSORS), raw[name]) for name, summary in pending.summaries.items()}
+            return self._exchange(wire.deflate(pickle.dumps(own)))
+        except Exception as error:
+            self._failed = True
+            raise NotMerged(f"from now on statistics are of this rank's share of the batch alone: {error}") from error
 
     def _exchange(self, data: bytes) -> list[bytes]:
         while True:
@@ -76,6 +108,15 @@ class Merger:
             if max(lengths) <= self._capacity:
                 return [each[_LENGTH_BYTES : _LENGTH_BYTES + length] for each, length in zip(blocks, lengths, strict=True)]
             self._capacity = 2 * max(lengths)
+
+
+def _has_ranks() -> bool:
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 or (dist.is_available() and dist.is_initialized())
+
+
+def _own_group() -> Any:
+    timeout = _default_timeout()
+    return dist.new_group(backend="gloo", timeout=None if timeout is None else timeout / 2)
 
 
 def _default_timeout() -> timedelta | None:
@@ -94,17 +135,23 @@ def _default_timeout() -> timedelta | None:
 _NO_TENSORS: dict[str, Any] = dict.fromkeys(("finite", "total", "low", "high", "zero", "moments", "extra", "histogram"), torch.empty(0))
 
 
-def _combined(parts: list[Mapping[str, Part]]) -> HostStatistics:
+def combined(ranks: Parts) -> HostStatistics:
+    """Return the statistics of the global batch, and what single ranks saw of it.
+
+    Args:
+        ranks: of `Merger.exchange`.
+    """
+    parts: list[Mapping[str, Part]] = [pickle.loads(zlib.decompress(data)) for data in ranks]
     names = list(dict.fromkeys(name for part in parts for name in part))
     layers, sampled_every = {}, {}
     spread = {key: np.full((len(parts), len(names)), np.nan, np.float32) for key in ("rms", "absmax", "nonfinite")}
     for column, name in enumerate(names):
         of_ranks = {number: part[name] for number, part in enumerate(parts) if name in part}
         for number, (summary, arrays) in of_ranks.items():
-            found = statistics.finalise(summary, arrays)
-            spread["rms"][number, column] = found.moments["rms"]
-            spread["absmax"][number, column] = max(abs(found.moments["min"]), abs(found.moments["max"]))
-            spread["nonfinite"][number, column] = found.counts["nan"] + found.counts["posinf"] + found.counts["neginf"]
+            found = statistics.moments(arrays)
+            spread["rms"][number, column] = found["rms"]
+            spread["absmax"][number, column] = max(abs(found["min"]), abs(found["max"]))
+            spread["nonfinite"][number, column] = summary.count - arrays[0].sum()
         whole, arrays = statistics.combine(list(of_ranks.values()))
         layers[name] = statistics.finalise(whole, arrays)
         sampled_every[name] = whole.sampled_every

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from actviz_tb import compiler, outputs
-from actviz_tb.selection import SelectedModule
+from actviz_tb.selection import SelectedModule, class_name
 
 _KEY = re.compile(r"\.[^.\[]+")
 MAX_CALLS = 64
@@ -147,13 +147,20 @@ class ForwardHooks:
     def _hook(self, selected: SelectedModule) -> Callable[[nn.Module, Any, Any, Any], None]:
         def hook(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
             try:
-                if is_recorded(module, output):
+                if self._is_recorded(module, output):
                     with torch._C.DisableTorchFunction():  # what happens here is none of the model's functions
                         self._record(selected, (args, kwargs), output)
             except Exception as error:  # whatever goes wrong here must not stop the training
                 self._on_fault(selected.name, error)
 
         return hook
+
+    def _is_recorded(self, module: nn.Module, output: object) -> bool:
+        """Say whether a call counts: not when backward repeats it (checkpointing), nor in DataParallel's replicas but the first."""
+        return not in_backward() and (not is_replica(module) or is_of_first_replica(output, self._modules()))
+
+    def _modules(self) -> Iterator[nn.Module]:
+        return (each.module for each in (*self._observed, *self._selected))
 
     def _record(self, selected: SelectedModule, inputs: object, output: Any) -> None:
         self.fired.add(selected.name)
@@ -173,7 +180,7 @@ class ForwardHooks:
             same_as = self._observer.same_as(tensor)
             if selected.always or not (same_as or any(tensor is last for last in self._last)):
                 made_from = (same_as,) if same_as else sources or self._observer.inputs(tensor)
-                kind = type(selected.module).__name__
+                kind = class_name(selected.module)
                 self._sink(LayerOutput(name + suffix, selected.name, kind, selected.module, call, tensor, made_from, same_as))
                 self._observer.produced(name + suffix, tensor)
         self._last = [tensor for _, tensor in found]
@@ -190,20 +197,6 @@ class ForwardHooks:
             self._on_skip(name, reason)
 
 
-def is_recorded(module: nn.Module, values: object) -> bool:
-    """Say whether a call counts: not when backward repeats it (checkpointing), nor in DataParallel's replicas but the first.
-
-    Args:
-        values: what it was given, or put out; a replica's tensors are on its own device.
-    """
-    if in_backward():
-        return False
-    if not is_replica(module):
-        return True
-    first = next((tensor for _, tensor in outputs.tensors(values)), None)
-    return first is not None and first.device.index in (0, None) and first.device.type != "meta"
-
-
 def in_backward() -> bool:
     """Say whether a backward pass is going on in this thread; what a checkpoint runs again in it was recorded before."""
     return torch._C._current_graph_task_id() != -1
@@ -212,6 +205,13 @@ def in_backward() -> bool:
 def is_replica(module: nn.Module) -> bool:
     """Say whether a module is a copy that DataParallel made for one forward on one device."""
     return bool(getattr(module, "_is_replica", False))
+
+
+def is_of_first_replica(values: object, originals: Iterable[nn.Module]) -> bool:
+    """Say whether what a replica was given, or put out, is that of the first one, which is where the parameters of the originals are."""
+    tensor = next((tensor for _, tensor in outputs.tensors(values)), None)
+    parameter = next((parameter for module in originals for parameter in module.parameters()), None)
+    return tensor is not None and (parameter is None or parameter.device == tensor.device)
 
 
 class RootGate:

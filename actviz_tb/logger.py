@@ -14,7 +14,7 @@ from torch import nn
 
 from actviz_tb import compiler, distributed, encode, maps, overhead, schedule, selection
 from actviz_tb.errors import ActvizWarning, ArgumentError, ArgumentTypeError, LoggingError
-from actviz_tb.hooks import RootGate, is_recorded
+from actviz_tb.hooks import RootGate, in_backward, is_of_first_replica, is_replica
 from actviz_tb.overhead import Overhead
 from actviz_tb.probe import Probe
 from actviz_tb.recorder import Options, StepRecorder
@@ -64,7 +64,8 @@ def watch(
     process makes the same call; rank 0 writes.
 
     Args:
-        model: any module; also wrapped in DataParallel, DistributedDataParallel or ``torch.compile``. FSDP: watch it once it is sharded.
+        model: any module; also wrapped in DataParallel, DistributedDataParallel or ``torch.compile``. FSDP: watch it once it is sharded;
+            with a probe, which all ranks then run, every rank must log the same steps.
         target: a log directory, made if it is missing, or an open SummaryWriter (torch's or tensorboardX's). Used on rank 0 only.
         every: log one step in so many; or a callable ``step -> bool``; or a schedule of `actviz_tb.schedule`.
             Default: ``schedule.decades()``, each of the first 100 steps, then ever fewer.
@@ -85,8 +86,10 @@ def watch(
             forward of a step is the one that is recorded.
         step: number of the first step, for a resumed run; or a callable that gives the current step's number.
         name: stands before the names of all layers. Two models that write to one SummaryWriter need one each.
-        merge_ranks: statistics and histograms of the global batch, not of rank 0's share: one collective a logged step.
-            Every rank must log the same steps.
+        merge_ranks: statistics and histograms of the global batch, not of rank 0's share: one collective a logged step. Maps and
+            gradients stay rank 0's, and "near zero" is in relation to the RMS of each rank's share. Every rank must make this call and
+            log the same steps. When one does not come within half of the process group's timeout, a warning tells so, training goes
+            on, and from then on statistics are of rank 0's share.
         max_overhead: fraction of the training's time that logging may take, such as 0.01: where it is more, the interval is widened,
             by powers of two.
         on_error: ``"warn"``: a fault in logging is reported once and counted, training goes on; ``"raise"``: `LoggingError`.
@@ -170,6 +173,7 @@ class ActivationLogger:
         limit = overhead.checked_limit(max_overhead)
         if limit is not None and (merge_ranks or (fixed is not None and distributed.is_sharded(model))):
             raise ArgumentError("max_overhead with merge_ranks, or with a probe under FSDP: every rank must log the same steps; use every=")
+        merger = distributed.Merger() if merge_ranks else None
         self._overhead = Overhead(due, every if isinstance(every, int) else None, limit)
         self._on_error = on_error
         self._name = name or ""
@@ -181,8 +185,8 @@ class ActivationLogger:
         self._told: set[tuple[str, str]] = set()
         self._model = weakref.ref(model)
 
-        writes = distributed.rank() == 0
-        self._directory = _directory(target) if writes else None
+        self._writes = writes = distributed.rank() == 0
+        self._directory = _directory(target)
         self._take_over(target)
         self._writer = BackgroundWriter(open_sink(target) if writes else Nowhere())
         _loggers.add(self)
@@ -196,11 +200,10 @@ class ActivationLogger:
             attention=attention,
             functional=functional,
             stock_tabs=stock_tabs,
-            writes=writes,
-            merger=distributed.Merger() if merge_ranks else None,
+            merger=merger,
         )
         self._recorder = StepRecorder(
-            options, fixed, meter=self._meter, overhead=self._overhead, submit=self._writer.submit, on_fault=self._fault
+            options, fixed, writes=writes, meter=self._meter, overhead=self._overhead, submit=self._writer.submit, on_fault=self._fault
         )
         self._gate = RootGate(self._before_forward)
         # First of all, so that the probe runs before what other hooks (FSDP's) prepare for the forward itself.
@@ -296,8 +299,14 @@ class ActivationLogger:
 
     def _before_forward(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Start recording if the forward that begins is due; say whether it did."""
-        if not model.training or not torch.is_grad_enabled() or os.getpid() != self._pid or not is_recorded(model, (args, kwargs)):
+        if not model.training or not torch.is_grad_enabled() or os.getpid() != self._pid or in_backward():
             return False
+        called = model
+        if is_replica(model):
+            original = self._model()
+            if original is None or not is_of_first_replica((args, kwargs), [original]):
+                return False
+            model = original
         try:
             self._recorder.stop()  # a forward that an interrupt ended left its hooks behind
             new = self._steps.count()
@@ -310,13 +319,30 @@ class ActivationLogger:
                 forced = self._forced.pop(0)
                 step = step if forced is None else forced
             self._tell_writer_fault()
-            return self._recorder.start(model, args, kwargs, step)
+            if self._writes and distributed.rank() != 0:
+                # Another process writes. There was no process group when watch() was called, and nothing that told the rank.
+                self._writes = self._recorder.writes = False
+                self._writer.discard()
+            if self._recorder.runs_together(model) and not self._comes_first(called):
+                raise RuntimeError(
+                    "the model was sharded after watch(), so the probe cannot run in this step, which is not recorded; later ones are: "
+                    "call watch() once the model is sharded"
+                )
+            return self._recorder.start(model, called, args, kwargs, step)
         except LoggingError:
             raise
         except Exception as error:
             self._recorder.stop()
             self._fault("", error)
             return False
+
+    def _comes_first(self, called: nn.Module) -> bool:
+        """Say whether the other hooks of this forward are still to come; if not, have them do so from the next one on."""
+        hooks: Any = called._forward_pre_hooks
+        if self._handle.id not in hooks or next(iter(hooks)) == self._handle.id:
+            return True
+        hooks.move_to_end(self._handle.id, last=False)
+        return False
 
     def _write_run(self, kind: str, fields: dict[str, Any], step: int) -> None:
         event = encode.run_event(kind, fields, step, time.time())

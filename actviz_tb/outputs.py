@@ -57,6 +57,11 @@ def readable(tensor: Tensor) -> Tensor:
         tensor = functorch.get_unwrapped(tensor)
         if axis > 0:
             tensor = tensor.movedim(axis, 0)
+    placements = getattr(tensor, "placements", ())
+    if placements and all(placement.is_replicate() for placement in placements):
+        tensor = tensor.to_local()  # type: ignore[attr-defined]
+    if hasattr(tensor, "trigger_wait"):  # the result of a collective that may still be under way
+        tensor = tensor.trigger_wait()
     return tensor.dequantize() if tensor.is_quantized else tensor
 
 

@@ -16,7 +16,7 @@ from actviz_tb.distributed import Merger
 from actviz_tb.errors import ArgumentError, LoggingError
 from actviz_tb.functions import Functions, function_name
 from actviz_tb.gradients import GradientRecording
-from actviz_tb.hooks import ForwardHooks, LayerOutput, OnFault, is_recorded
+from actviz_tb.hooks import ForwardHooks, LayerOutput, OnFault
 from actviz_tb.maps import Limits
 from actviz_tb.overhead import Overhead
 from actviz_tb.probe import Probe
@@ -34,7 +34,6 @@ class Options:
     Attributes:
         name: stands before the names of all layers, for a run with several models; empty without.
         layers, limits, gradients, attention, functional, stock_tabs: as for `watch`; limits None: no maps.
-        writes: this process writes the record.
         merger: brings the ranks' statistics together, or None.
     """
 
@@ -45,7 +44,6 @@ class Options:
     attention: bool
     functional: bool
     stock_tabs: bool
-    writes: bool
     merger: Merger | None
 
 
@@ -55,14 +53,24 @@ class StepRecorder:
     Args:
         options: what is recorded.
         probe: the fixed batch, or None.
+        writes: this process writes the record; may be set later.
         meter, overhead: told what was recorded, and what it cost.
         submit: takes the job that makes the step's events.
         on_fault: told of each fault, which must not stop the training.
     """
 
     def __init__(
-        self, options: Options, probe: Probe | None, *, meter: Meter, overhead: Overhead, submit: Callable[[Job], None], on_fault: OnFault
+        self,
+        options: Options,
+        probe: Probe | None,
+        *,
+        writes: bool,
+        meter: Meter,
+        overhead: Overhead,
+        submit: Callable[[Job], None],
+        on_fault: OnFault,
     ) -> None:
+        self.writes = writes
         self._options = options
         self._probe = probe
         self._meter = meter
@@ -74,8 +82,18 @@ class StepRecorder:
         self._gradients: GradientRecording | None = None
         self._model_signature: object = None
 
-    def start(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], step: int) -> bool:
+    def runs_together(self, model: nn.Module) -> bool:
+        """Say whether every rank must run the probe, also one that records nothing."""
+        return self._probe is not None and distributed.is_sharded(model)
+
+    def start(self, model: nn.Module, called: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], step: int) -> bool:
         """Run the probe and attach the hooks, just before the model's forward; they go when it ends, also by an exception.
+
+        Args:
+            model: what is recorded.
+            called: the module whose forward begins: the model, or a replica of it.
+            args, kwargs: that forward's.
+            step: its number.
 
         Returns:
             Whether the forward is recorded: on ranks that do not write it may not be.
@@ -83,19 +101,19 @@ class StepRecorder:
         started = time.perf_counter()
         self.end_gradients()
         options = self._options
-        records = options.writes or options.merger is not None
-        if not records and not (self._probe is not None and distributed.is_sharded(model)):
+        records = self.writes or options.merger is not None
+        if not records and not self.runs_together(model):
             return False
         selected = selection.select(model, options.layers, options.name)
         observed = selection.select(model, None, options.name)
         probed = None if self._probe is None else self._run_probe(self._probe, model, selected, observed)
         if not records:
             return False
-        recording = Recording(options.limits if probed is None and options.writes else None, with_statistics=True, scratch=self._scratch)
+        recording = Recording(options.limits if probed is None and self.writes else None, with_statistics=True, scratch=self._scratch)
         if probed is None:
             recording.add_inputs((*args, kwargs))
         self._meter.hooked.update(each.name for each in selected)
-        if options.gradients and options.writes:
+        if options.gradients and self.writes:
             self._gradients = self._gradient_recording(step)
         self._step = _Step(
             *self._observers(recording, selected, observed, self._gradients),
@@ -104,8 +122,9 @@ class StepRecorder:
             step,
             time.time(),
             lambda: self._finish(model),
+            observed[0].name,
         )
-        self._step.start(model, (args, kwargs), time.perf_counter() - started)
+        self._step.start(called, (args, kwargs), time.perf_counter() - started)
         return True
 
     def stop(self) -> None:
@@ -160,7 +179,7 @@ class StepRecorder:
         eager = compiler.EagerStep()
         eager.start()
         try:
-            if self._options.writes:
+            if self.writes:
                 hooks.attach()
                 functions.start(())
             probe.run(selection.unwrapped(model))
@@ -211,11 +230,11 @@ class StepRecorder:
     def _hand_over(self, model: nn.Module, step: _Step) -> None:
         meter, options = self._meter, self._options
         meter.fired |= step.hooks.fired
+        pending = step.recording.start_transfer()
+        ranks = None if options.merger is None else self._of_all_ranks(options.merger, pending.statistics)
         if not step.hooks.fired:
             self._on_fault("", RuntimeError("no layer was called in a logged step"))
-        pending = step.recording.start_transfer()
-        merged = None if options.merger is None else options.merger.merge(pending.statistics)
-        if not options.writes:
+        if not self.writes:
             return
         for name, seconds in step.recording.seconds.items():
             meter.add_layer(name, seconds)
@@ -231,7 +250,7 @@ class StepRecorder:
             record = encode.StepRecord(
                 step=number,
                 wall_time_s=wall_time_s,
-                training=pending.to_host(merged),
+                training=pending.to_host(None if ranks is None else distributed.combined(ranks)),
                 probe=None if probed is None else probed.to_host(),
                 labels=labels,
                 stock_histograms=options.stock_tabs,
@@ -240,6 +259,13 @@ class StepRecorder:
             return described + meter.counted(encode.step_events(record))
 
         self._submit(job)
+
+    def _of_all_ranks(self, merger: Merger, pending: PendingStatistics) -> distributed.Parts | None:
+        try:
+            return merger.exchange(pending)
+        except distributed.NotMerged as error:
+            self._on_fault("", error)
+            return None
 
     def _describe(self, model: nn.Module, layers: list[LayerDescription], step: int, wall_time_s: float) -> list[bytes]:
         """Return the event of the model record when it differs from the last one, sizes of batches and lengths of sequences aside."""
@@ -254,15 +280,16 @@ class StepRecorder:
         own = selection.unwrapped(model)
         modules = [
             {
-                "path": selection.module_name(own, path, name) if path else name,
-                "type": type(module).__name__,
+                "path": selection.plain_path(path, name),
+                "type": selection.class_name(module),
                 "parameters": sum(parameter.numel() for parameter in module.parameters()),
             }
             for path, module in own.named_modules()
+            if not selection.is_wrapper(module)
         ]
         parameters = {module["path"]: module["parameters"] for module in modules}
         listed = [{**asdict(layer), "parameters": parameters.get(layer.path, 0)} for layer in layers]
-        return [encode.model_event(type(own).__name__, name, listed, modules, step, wall_time_s)]
+        return [encode.model_event(selection.class_name(own), name, listed, modules, step, wall_time_s)]
 
 
 class _Step:
@@ -277,6 +304,7 @@ class _Step:
         number: int,
         wall_time_s: float,
         on_end: Callable[[], None],
+        root: str,
     ) -> None:
         self.hooks = hooks
         self.recording = recording
@@ -286,20 +314,23 @@ class _Step:
         self.before_s = 0.0
         self._functions = functions
         self._on_end = on_end
+        self._root = root
         self._eager = compiler.EagerStep()
         self._root_handle: RemovableHandle | None = None
 
-    def start(self, model: nn.Module, inputs: object, before_s: float) -> None:
+    def start(self, called: nn.Module, inputs: object, before_s: float) -> None:
         started = time.perf_counter()
         self.hooks.attach()
-        self._root_handle = model.register_forward_hook(self._end, always_call=True, with_kwargs=True)
+
+        def ended(module: nn.Module, *_: object) -> None:
+            if module is called:  # replicas share their hooks
+                self._on_end()
+
+        self._root_handle = called.register_forward_hook(ended, always_call=True)
         self._eager.start()
         self._functions.start(inputs)
+        self._functions.enter(self._root, called)  # its hooks that come before the forward are already under way
         self.before_s = before_s + time.perf_counter() - started
-
-    def _end(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-        if is_recorded(module, (args, kwargs)):  # DataParallel's other replicas have this hook as well
-            self._on_end()
 
     def stop(self) -> None:
         self._functions.stop()

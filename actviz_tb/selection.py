@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -13,7 +14,8 @@ from actviz_tb.errors import ArgumentError, ArgumentTypeError, LayerNotFoundErro
 Predicate = Callable[[str, nn.Module], bool]
 Layers = str | type[nn.Module] | Predicate | Sequence[str | type[nn.Module]]
 
-_WRAPPER_PREFIXES = ("module.", "_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
+_WRAPPED = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+_WRAPPER_PREFIXES = ("module.", *(f"{name}." for name in _WRAPPED))
 _CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
 
 
@@ -40,24 +42,52 @@ def module_name(root: nn.Module, path: str, name: str = "") -> str:
     >>> module_name(nn.Sequential(), "conv1", "generator")
     'generator.conv1'
     """
+    return plain_path(path, name) or class_name(root)
+
+
+def plain_path(path: str, name: str = "") -> str:
+    """Return a module's path without the parts that wrappers put in, after the model's name; empty for an unnamed model itself."""
     dotted = path + "."
     for prefix in _WRAPPER_PREFIXES:
         while dotted.startswith(prefix):
             dotted = dotted[len(prefix) :]
         dotted = dotted.replace("." + prefix, ".")
-    own = ".".join(filter(None, (name, dotted[:-1])))
-    return own or type(unwrapped(root)).__name__
+    return ".".join(filter(None, (name, dotted[:-1])))
+
+
+def class_name(module: nn.Module) -> str:
+    """Return the name of the class that a module's author wrote, inside wrappers.
+
+    >>> class_name(nn.DataParallel(nn.Linear(2, 3)))
+    'Linear'
+    """
+    while (inner := _wrapped(module)) is not None:
+        module = inner
+    return own_class(type(module)).__name__
+
+
+def own_class(cls: type[nn.Module]) -> type[nn.Module]:
+    """Return the class from which torch made this one while the program ran (``FSDPLinear``, ``ParametrizedLinear``: ``Linear``)."""
+    made = cls.__module__.startswith("torch.") and not hasattr(sys.modules.get(cls.__module__), cls.__name__)
+    return next(base for base in cls.__mro__[1:] if issubclass(base, nn.Module)) if made else cls
+
+
+def is_wrapper(module: nn.Module) -> bool:
+    """Say whether a module only passes its calls on to another one (DataParallel, DDP, FSDP, ``torch.compile``, checkpointing)."""
+    return _wrapped(module) is not None
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the user's own module inside DataParallel, DistributedDataParallel and ``torch.compile`` wrappers."""
-    while True:
-        inner = getattr(model, "_orig_mod", None)
-        if inner is None and isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
-            inner = model.module
-        if not isinstance(inner, nn.Module):
-            return model
+    """Return the user's own module inside wrappers; FSDP's stays, because the parameters are whole only during its call."""
+    while "_fsdp_wrapped_module" not in model._modules and (inner := _wrapped(model)) is not None:
         model = inner
+    return model
+
+
+def _wrapped(module: nn.Module) -> nn.Module | None:
+    names = ("module",) if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)) else _WRAPPED
+    # Not by getattr, which some wrappers hand on to the module inside.
+    return next((inner for name in names if (inner := module._modules.get(name)) is not None), None)
 
 
 def select(root: nn.Module, layers: Layers | None, name: str = "") -> list[SelectedModule]:
@@ -74,13 +104,9 @@ def select(root: nn.Module, layers: Layers | None, name: str = "") -> list[Selec
         ArgumentTypeError: `layers` is something else.
     """
     if layers is None:
-        return [
-            SelectedModule(module_name(root, path, name), module, not any(module.children()))
-            for path, module in root.named_modules()
-            if not isinstance(module, _CONTAINERS)
-        ]
+        return [SelectedModule(module_name(root, path, name), module, not any(module.children())) for path, module in _recordable(root)]
     # A module that the model has under two names can be chosen by either.
-    everything = [item for item in root.named_modules(remove_duplicate=False) if not isinstance(item[1], _CONTAINERS)]
+    everything = _recordable(root, aliases=True)
     modules = [(module_name(root, path), module) for path, module in everything]
     if isinstance(layers, (str, type)) or not callable(layers):
         chosen = _matching(modules, [layers] if isinstance(layers, (str, type)) else layers)
@@ -93,6 +119,12 @@ def select(root: nn.Module, layers: Layers | None, name: str = "") -> list[Selec
     for own, module in chosen:
         names.setdefault(module, module_name(root, paths[own], name))
     return [SelectedModule(own, module, always=True) for module, own in names.items()]
+
+
+def _recordable(root: nn.Module, *, aliases: bool = False) -> list[tuple[str, nn.Module]]:
+    """Return (path, module) of all that are neither containers nor wrappers, with `aliases` once for each name that a module has."""
+    found = root.named_modules(remove_duplicate=not aliases)
+    return [(path, module) for path, module in found if not isinstance(module, _CONTAINERS) and not is_wrapper(module)]
 
 
 def _matching(modules: list[tuple[str, nn.Module]], rules: object) -> list[tuple[str, nn.Module]]:

@@ -261,21 +261,10 @@ def finalise(summary: ActivationSummary, arrays: Sequence[npt.NDArray[Any]]) -> 
         summary: for its counts; its tensors are not touched.
         arrays: the contents of ``summary.tensors()``, in that order.
     """
-    finite, total, low, high, zero, (scale, second, _, fourth), extra, codes = arrays
+    finite, total, low, high, zero, _, extra, codes = arrays
     near_zero, saturated, nan, posinf, neginf = (int(value) for value in extra)
-    elements = int(finite.sum())
     zeros = int(zero.sum())
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean = float(np.float64(total.sum(dtype=np.float64)) / elements) if elements else math.nan
-        variance = float(second) / elements if elements else math.nan
-        moments = {
-            "mean": mean,
-            "std": math.sqrt(variance) * float(scale),
-            "min": float(low.min()) if elements else math.nan,
-            "max": float(high.max()) if elements else math.nan,
-            "rms": math.hypot(math.sqrt(variance) * float(scale), mean),
-            "kurtosis": float(fourth) / elements / variance**2 if elements and variance > 0 else math.nan,
-        }
         has_finite = finite > 0
         channel_mean = np.where(has_finite, total / finite, np.nan)
         channel_max = np.where(has_finite, np.maximum(np.abs(low), np.abs(high)), np.nan)
@@ -293,13 +282,32 @@ def finalise(summary: ActivationSummary, arrays: Sequence[npt.NDArray[Any]]) -> 
     bins, bin_counts = _bins(codes, zeros if summary.sampled_every == 1 else None)
     return LayerStatistics(
         counts=counts,
-        moments=moments,
+        moments=moments(arrays),
         bins=bins,
         bin_counts=bin_counts,
         channel_mean=channel_mean.astype(np.float32),
         channel_max=channel_max.astype(np.float32),
         channel_zero=(zero / summary.channel_count).astype(np.float32),
     )
+
+
+def moments(arrays: Sequence[npt.NDArray[Any]]) -> dict[str, float]:
+    """Return `LayerStatistics.moments` alone, of what `finalise` takes."""
+    finite, total, low, high, _, (scale, second, _, fourth), _, _ = arrays
+    elements = int(finite.sum())
+    if not elements:
+        return dict.fromkeys(("mean", "std", "min", "max", "rms", "kurtosis"), math.nan)
+    mean = float(total.sum(dtype=np.float64) / elements)
+    variance = float(second) / elements
+    std = math.sqrt(variance) * float(scale)
+    return {
+        "mean": mean,
+        "std": std,
+        "min": float(low.min()),
+        "max": float(high.max()),
+        "rms": math.hypot(std, mean),
+        "kurtosis": float(fourth) / elements / variance**2 if variance > 0 else math.nan,
+    }
 
 
 def combine(parts: Sequence[tuple[ActivationSummary, Sequence[npt.NDArray[Any]]]]) -> tuple[ActivationSummary, list[npt.NDArray[Any]]]:
@@ -313,10 +321,9 @@ def combine(parts: Sequence[tuple[ActivationSummary, Sequence[npt.NDArray[Any]]]
     """
     channels = {len(arrays[0]) for _, arrays in parts}
     columns = list(zip(*(arrays if len(channels) == 1 else _one_channel(arrays) for _, arrays in parts), strict=True))
-    finite, total, low, high, zero, _, extra, _ = columns
-    every = max(summary.sampled_every for summary, _ in parts)
-    # A part whose histogram is of more of its elements counts as much.
-    codes = [arrays[7] * summary.sampled_every // every for summary, arrays in parts]
+    finite, total, low, high, zero, _, extra, codes = columns
+    strides = [summary.sampled_every for summary, _ in parts]
+    every = max(strides)
     whole = replace(
         parts[0][0],
         count=sum(summary.count for summary, _ in parts),
@@ -333,8 +340,13 @@ def combine(parts: Sequence[tuple[ActivationSummary, Sequence[npt.NDArray[Any]]]
         np.sum(zero, 0),
         moments,
         np.where(np.min(extra, 0) < 0, -1, np.sum(extra, 0)),
-        np.sum(codes, 0),
+        _resampled(sum(part * stride for part, stride in zip(codes, strides, strict=True)), every),
     ]
+
+
+def _resampled(codes: npt.NDArray[np.int64], every: int) -> npt.NDArray[np.int64]:
+    """Return a histogram as that of every n-th element. What is left over in a bin goes to the next, so that none is lost by rounding."""
+    return np.diff((np.cumsum(codes) + every // 2) // every, prepend=0)
 
 
 def _one_channel(arrays: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:

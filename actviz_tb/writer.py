@@ -44,6 +44,9 @@ class EventSink(Protocol):
 
     def close(self) -> None: ...
 
+    def discard(self) -> None:
+        """Undo what opening it has made, once it is closed."""
+
 
 class EventFile:
     """An event file of our own in a log directory."""
@@ -55,9 +58,10 @@ class EventFile:
             raise ArgumentError(f"cannot make the log directory {str(directory)!r}: {error}; give one that can be written to") from error
         _warn_of_second_file(directory)
         name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.actviz{next(_file_numbers)}"
+        self._path = directory / name
         self._size = 0
         try:
-            self._descriptor = os.open(directory / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
             self.write([event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString()])
         except OSError as error:
             raise ArgumentError(f"cannot write to the log directory {str(directory)!r}: {error}") from error
@@ -81,6 +85,9 @@ class EventFile:
     def close(self) -> None:
         os.close(self._descriptor)
 
+    def discard(self) -> None:
+        self._path.unlink(missing_ok=True)
+
 
 class Nowhere:
     """What a process has that writes nothing."""
@@ -90,6 +97,8 @@ class Nowhere:
     def flush(self) -> None: ...
 
     def close(self) -> None: ...
+
+    def discard(self) -> None: ...
 
 
 class SummaryWriterSink:
@@ -116,6 +125,9 @@ class SummaryWriterSink:
 
     def close(self) -> None:
         self.flush()  # the writer is the user's to close
+
+    def discard(self) -> None:
+        """What it wrote stays."""
 
     def _check_open(self) -> None:
         if self._writer.all_writers is None:
@@ -183,6 +195,12 @@ class BackgroundWriter:
         if threading.current_thread() is not self._thread:
             self._jobs.put(list)
             self._thread.join()
+
+    def discard(self) -> None:
+        """Close, and undo what opening the sink has made."""
+        if os.getpid() == self._pid:
+            self.close()
+            self._sink.discard()
 
     def _work(self) -> None:
         while not (self._closed and self._jobs.empty()):

@@ -18,11 +18,9 @@ import torch
 from logged import counts_and_moments, layers_of
 from odd_models import Around, batch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.utils.rnn import pack_sequence
 
 import actviz_tb
-from actviz_tb import hooks
 
 PROVED = {
     "an in-place ReLU overwrites what a hook kept": "test_logger.test_inplace_relu_does_not_change_the_recorded_conv_output",
@@ -42,7 +40,7 @@ PROVED = {
         "test_logger.test_a_watched_model_can_be_copied_and_pickled_and_the_copy_is_not_watched"
     ),
     "processes write over each other": "test_distributed",
-    "wrappers change names, replicas record again": "test_failure_modes.test_of_dataparallels_replicas_only_the_first_counts",
+    "wrappers change names, replicas record again": "test_replicas.test_of_the_replicas_the_first_one_is_recorded_once",
     "modules that never fire are not told of": "test_failure_modes.test_a_module_that_is_never_called_is_reported",
     "a hook's value replaces the output, its exception ends the training": (
         "test_harmless.test_no_fault_anywhere_in_the_logging_changes_the_training"
@@ -148,27 +146,6 @@ def test_dataparallels_prefix_is_not_part_of_a_name(tmp_path: Path) -> None:
     with actviz_tb.watch(model, tmp_path, every=1, functional=False):
         model(batch())
     assert layers_of(tmp_path) == ["encoder", "encoder:1"]
-
-
-def test_of_dataparallels_replicas_only_the_first_counts(tmp_path: Path) -> None:
-    waiting: list[Tensor] = []
-
-    def others_run_meanwhile(x: Tensor) -> Tensor:
-        while waiting:
-            model._replicate_for_data_parallel()(waiting.pop())  # type: ignore[no-untyped-call]
-        return x
-
-    model = Around(others_run_meanwhile)
-    model.before, model.after = nn.Identity(), nn.Identity()  # type: ignore[assignment]
-    with actviz_tb.watch(model, tmp_path, every=1) as logger, FakeTensorMode():  # tensors of GPUs that need not be there
-        for _ in range(2):
-            waiting += [torch.empty(2, 4, device=f"cuda:{index}") for index in (1, 2)]
-            model._replicate_for_data_parallel()(torch.empty(2, 4, device="cuda:0"))  # type: ignore[no-untyped-call]
-        report = logger.report()
-        assert (logger.step, report.steps, report.never_fired, report.faults) == (1, 2, [], {})
-    replica = model._replicate_for_data_parallel()  # type: ignore[no-untyped-call]
-    with FakeTensorMode():
-        assert [hooks.is_recorded(replica, {"x": torch.empty(1, device=f"cuda:{index}")}) for index in range(2)] == [True, False]
 
 
 # Numbers, memory, coverage

@@ -223,7 +223,7 @@ def test_parts_of_structured_outputs_and_repeated_calls_are_kept_apart(tmp_path:
     model = Structured()
     with actviz_tb.watch(model, tmp_path, every=1):
         model(torch.randn(2, 5, 3))
-    expected = ["lstm[0]", "lstm[1][0]", "lstm[1][1]", "head", "head:1", "Structured.logits", "Structured.probabilities"]
+    expected = ["lstm[0]", "lstm[1][0]", "lstm[1][1]", "head", "head:1", "softmax", "Structured.logits"]
     assert of_tag(tmp_path, "actviz/step")[0].header["layers"] == expected
 
 
