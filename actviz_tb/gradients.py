@@ -27,8 +27,7 @@ class GradientRecording:
 
     def __init__(self, scratch: Scratch, on_end: Callable[[GradientRecording], None], on_fault: OnFault, on_skip: OnSkip) -> None:
         self.summaries: dict[str, ActivationSummary] = {}
-        self._names: list[str] = []
-        self._same_as: dict[str, str] = {}
+        self._hooked: dict[str, str] = {}
         self._scratch = scratch
         self._on_end = on_end
         self._on_fault = on_fault
@@ -40,11 +39,11 @@ class GradientRecording:
         """Ask for the gradient of an output, if it will have one."""
         if not output.tensor.requires_grad:
             return
-        self._names.append(output.name)
-        if output.same_as is not None:
-            self._same_as[output.name] = output.same_as
-        else:
+        twin = self._hooked.get(output.same_as or "")
+        # A twin that was recorded inside a torch.autograd.Function was no part of the graph then.
+        if twin is None:
             output.tensor.register_hook(self._hook(output.name, output.module))  # type: ignore[no-untyped-call]
+        self._hooked[output.name] = twin or output.name
 
     def _hook(self, name: str, module: Any) -> Callable[[Tensor], None]:
         def hook(gradient: Tensor) -> None:
@@ -76,8 +75,8 @@ class GradientRecording:
             return
         self._open = False
         found = {}
-        for name in self._names:
-            summary = self.summaries.get(self._same_as.get(name, name))
+        for name, twin in self._hooked.items():
+            summary = self.summaries.get(twin)
             if summary is not None:
                 found[name] = summary
             elif self._started:
