@@ -21,6 +21,10 @@ MAX_LOGITS = 1 << 19
 """So many logits a layer are recomputed: first fewer samples are kept, then evenly spaced queries."""
 
 
+FUNCTIONS = ("scaled_dot_product_attention", "multi_head_attention_forward", "softmax")
+"""Plain names of the functions that may attend, see `of_call`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Attention:
     """Attention of the first samples at one place.

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from actviz_tb.hooks import MAX_CALLS, LayerOutput, Observer, OnFault, OnSkip, Sink, in_backward, is_replica
-from actviz_tb.selection import own_class
+from actviz_tb.selection import is_leaf, own_class
 
 INPUT = "input"
 """Name of the model's input as a source."""
@@ -206,7 +206,7 @@ class Functions(TorchFunctionMode, Observer):
 
 def _keeps_to_itself(module: nn.Module) -> bool:
     """Say whether what runs inside a module is its own business: torch's own layers are recorded by their output."""
-    return own_class(type(module)).__module__.startswith(("torch.nn.modules", "torch.ao.")) and next(module.children(), None) is None
+    return own_class(type(module)).__module__.startswith(("torch.nn.modules", "torch.ao.")) and is_leaf(module)
 
 
 def _version(tensor: Tensor) -> int:

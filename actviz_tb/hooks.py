@@ -114,11 +114,11 @@ class ForwardHooks:
 
     def attach(self) -> None:
         for each in self._observed:
-            self._handles.append(each.module.register_forward_pre_hook(self._enter(each.name)))
+            self._handles.append(add_pre_hook(each.module, self._enter(each.name)))
         for each in self._selected:
-            self._handles.append(each.module.register_forward_hook(self._hook(each), with_kwargs=True))
+            self._handles.append(add_hook(each.module, self._hook(each), with_kwargs=True))
         for each in self._observed:
-            self._handles.append(each.module.register_forward_hook(self._leave(each.name)))
+            self._handles.append(add_hook(each.module, self._leave(each.name)))
 
     def detach(self) -> None:
         while self._handles:
@@ -195,6 +195,11 @@ class ForwardHooks:
     def _skip(self, name: str, reason: str) -> None:
         if self._on_skip is not None:
             self._on_skip(name, reason)
+
+
+add_hook: Callable[..., RemovableHandle] = nn.Module.register_forward_hook
+"""``add_hook(module, hook, ...)``, also for a ScriptModule, whose own method refuses; its hooks run like any other's."""
+add_pre_hook: Callable[..., RemovableHandle] = nn.Module.register_forward_pre_hook
 
 
 def in_backward() -> bool:

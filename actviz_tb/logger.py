@@ -14,7 +14,7 @@ from torch import nn
 
 from actviz_tb import compiler, distributed, encode, maps, overhead, schedule, selection
 from actviz_tb.errors import ActvizWarning, ArgumentError, ArgumentTypeError, LoggingError
-from actviz_tb.hooks import RootGate, in_backward, is_of_first_replica, is_replica
+from actviz_tb.hooks import RootGate, add_pre_hook, in_backward, is_of_first_replica, is_replica
 from actviz_tb.overhead import Overhead
 from actviz_tb.probe import Probe
 from actviz_tb.recorder import Options, StepRecorder
@@ -207,7 +207,7 @@ class ActivationLogger:
         )
         self._gate = RootGate(self._before_forward)
         # First of all, so that the probe runs before what other hooks (FSDP's) prepare for the forward itself.
-        self._handle = model.register_forward_pre_hook(self._gate, prepend=True, with_kwargs=True)
+        self._handle = add_pre_hook(model, self._gate, prepend=True, with_kwargs=True)
         compiler.call_gate_first(selection.unwrapped(model), self._gate.early)
         self._finalizer = weakref.finalize(self, self._writer.close)
         session = {

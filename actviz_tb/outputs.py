@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 _MAX_DEPTH = 8
+_PACKED = {getattr(torch, "float4_e2m1fn_x2", None)}  # several numbers an element, which torch itself does not convert
 
 
 def tensors(output: object, suffix: str = "", depth: int = 0) -> Iterator[tuple[str, Tensor]]:
@@ -50,19 +51,24 @@ def _parts(output: object) -> Iterator[tuple[str, object]]:
 
 
 def readable(tensor: Tensor) -> Tensor:
-    """Return a tensor's values as a plain tensor: a quantised one dequantised, inside ``torch.func`` transforms all samples at once."""
+    """Return a tensor's values as they lie in memory: a quantised one dequantised, of a replicated DTensor this rank's.
+
+    Inside ``torch.func`` transforms: all samples at once.
+    """
     functorch = torch._C._functorch
     while functorch.is_functorch_wrapped_tensor(tensor):
         axis = functorch.maybe_get_bdim(tensor) if functorch.is_batchedtensor(tensor) else -1
         tensor = functorch.get_unwrapped(tensor)
         if axis > 0:
             tensor = tensor.movedim(axis, 0)
-    placements = getattr(tensor, "placements", ())
-    if placements and all(placement.is_replicate() for placement in placements):
+    if _is_replicated(tensor):
         tensor = tensor.to_local()  # type: ignore[attr-defined]
     if hasattr(tensor, "trigger_wait"):  # the result of a collective that may still be under way
         tensor = tensor.trigger_wait()
-    return tensor.dequantize() if tensor.is_quantized else tensor
+    if tensor.is_quantized:
+        return tensor.dequantize()
+    # A negative view (the imaginary part of a conjugate) keeps its values without their sign, a zero tensor none at all.
+    return tensor.clone() if tensor.is_neg() or tensor._is_zerotensor() else tensor
 
 
 def unrecordable(tensor: Tensor) -> str | None:
@@ -73,10 +79,22 @@ def unrecordable(tensor: Tensor) -> str | None:
         return f"layout {tensor.layout}"
     if tensor.device.type == "meta":
         return "meta tensor without values"
-    if any(not placement.is_replicate() for placement in getattr(tensor, "placements", ())):
+    if getattr(tensor, "placements", ()):
         return "a DTensor of which each rank holds a part"
-    if not tensor.dtype.is_floating_point:
+    if not is_plain(tensor):
+        return f"a {type(tensor).__name__}, which may hold no values of its own"
+    if not tensor.dtype.is_floating_point or tensor.dtype in _PACKED:
         return f"dtype {tensor.dtype}"
     if tensor.numel() == 0:
         return f"no element (shape {tuple(tensor.shape)})"
     return None
+
+
+def is_plain(tensor: Tensor) -> bool:
+    """Say whether operations on a tensor are torch's own, so that compiled code may read its memory; a fake or masked one has none."""
+    return type(tensor).__torch_dispatch__ is Tensor.__torch_dispatch__
+
+
+def _is_replicated(tensor: Tensor) -> bool:
+    placements = getattr(tensor, "placements", ())
+    return bool(placements) and all(placement.is_replicate() for placement in placements)

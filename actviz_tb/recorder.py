@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 from torch.utils.hooks import RemovableHandle
 
 from actviz_tb import compiler, distributed, encode, selection
@@ -16,7 +16,7 @@ from actviz_tb.distributed import Merger
 from actviz_tb.errors import ArgumentError, LoggingError
 from actviz_tb.functions import Functions, function_name
 from actviz_tb.gradients import GradientRecording
-from actviz_tb.hooks import ForwardHooks, LayerOutput, OnFault
+from actviz_tb.hooks import ForwardHooks, LayerOutput, OnFault, add_hook
 from actviz_tb.maps import Limits
 from actviz_tb.overhead import Overhead
 from actviz_tb.probe import Probe
@@ -106,7 +106,7 @@ class StepRecorder:
             return False
         selected = selection.select(model, options.layers, options.name)
         observed = selection.select(model, None, options.name)
-        probed = None if self._probe is None else self._run_probe(self._probe, model, selected, observed)
+        probed = None if self._probe is None or _has_lazy_parameters(model) else self._run_probe(self._probe, model, selected, observed)
         if not records:
             return False
         recording = Recording(options.limits if probed is None and self.writes else None, with_statistics=True, scratch=self._scratch)
@@ -171,8 +171,6 @@ class StepRecorder:
     def _run_probe(
         self, probe: Probe, model: nn.Module, selected: list[SelectedModule], observed: list[SelectedModule]
     ) -> Recording | None:
-        if any(torch.nn.parameter.is_lazy(each) for each in (*model.parameters(), *model.buffers())):
-            return None  # the training's own forward is to make the parameters, from the random numbers that it would have without us
         recording = Recording(self._options.limits, with_statistics=False, scratch=self._scratch, gram_samples=probe.samples)
         recording.add_inputs(probe.first_tensor())
         hooks, functions = self._observers(recording, selected, observed)
@@ -292,6 +290,11 @@ class StepRecorder:
         return [encode.model_event(selection.class_name(own), name, listed, modules, step, wall_time_s)]
 
 
+def _has_lazy_parameters(model: nn.Module) -> bool:
+    """Say whether the next forward draws parameters (``nn.LazyLinear``): it must be the training's own, or its random state differs."""
+    return any(is_lazy(each) for each in (*model.parameters(), *model.buffers()))
+
+
 class _Step:
     """A step that is being recorded."""
 
@@ -326,7 +329,7 @@ class _Step:
             if module is called:  # replicas share their hooks
                 self._on_end()
 
-        self._root_handle = called.register_forward_hook(ended, always_call=True)
+        self._root_handle = add_hook(called, ended, always_call=True)
         self._eager.start()
         self._functions.start(inputs)
         self._functions.enter(self._root, called)  # its hooks that come before the forward are already under way

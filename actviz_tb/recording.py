@@ -181,11 +181,11 @@ class Recording:
             place: where the function was called.
             name: of the function.
         """
-        if self.limits is None or place in self._attention:
+        if self.limits is None or place in self._attention or name not in attention.FUNCTIONS:
             return
         started = time.perf_counter()
         tensors = [tensor for _, tensor in outputs.tensors((args, kwargs))]
-        if any(tensor is not outputs.readable(tensor) for tensor in tensors) or not tensors:
+        if not tensors or not all(tensor is outputs.readable(tensor) and outputs.is_plain(tensor) for tensor in tensors):
             return
         with _exactly(tensors[0]):
             found = attention.of_call(name, function, args, kwargs, self.limits)
@@ -196,9 +196,10 @@ class Recording:
     def add_inputs(self, arguments: object) -> None:
         """Keep the maps of the first tensor among a forward's arguments, where it is one that maps can be made of."""
         for _, tensor in outputs.tensors(arguments):
-            image = tensor.float() if tensor.dtype == torch.uint8 and tensor.ndim > 2 else tensor
+            values = outputs.readable(tensor.detach())
+            image = values.float() if values.dtype == torch.uint8 and values.ndim > 2 else values
             if outputs.unrecordable(image) is None:
-                self.add_maps(INPUTS, image.detach(), *maps_module.layout(image.shape))
+                self.add_maps(INPUTS, image, *maps_module.layout(image.shape))
             return
 
     def start_transfer(self) -> PendingRecording:

@@ -6,8 +6,10 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import cast
 
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from actviz_tb.errors import ArgumentError, ArgumentTypeError, LayerNotFoundError, nearest
 
@@ -90,21 +92,33 @@ def _wrapped(module: nn.Module) -> nn.Module | None:
     return next((inner for name in names if (inner := module._modules.get(name)) is not None), None)
 
 
+def is_leaf(module: nn.Module) -> bool:
+    """Say whether a module has no children, those aside that make its weights (``torch.nn.utils.parametrize``)."""
+    parametrized = is_parametrized(module)
+    return all(parametrized and name == "parametrizations" for name, _ in module.named_children())
+
+
 def select(root: nn.Module, layers: Layers | None, name: str = "") -> list[SelectedModule]:
     """Return the modules to hook.
 
     Args:
         root: the watched model.
         name: the model's, see `module_name`; patterns and predicates do not see it.
-        layers: None for every leaf module, plus blocks whose output differs from their last child's; globs on names
-            (``"encoder.*"``; ``"!*.dropout"`` takes away), module types, or a predicate ``(name, module) -> bool``.
+        layers: None for every leaf module, plus blocks whose output differs from their last child's, but nothing that makes weights;
+            globs on names (``"encoder.*"``; ``"!*.dropout"`` takes away), module types, or a predicate ``(name, module) -> bool``.
 
     Raises:
         LayerNotFoundError: a pattern or type matches nothing, or all of them together leave nothing.
         ArgumentTypeError: `layers` is something else.
     """
     if layers is None:
-        return [SelectedModule(module_name(root, path, name), module, not any(module.children())) for path, module in _recordable(root)]
+        makers = [cast(nn.Module, module.parametrizations) for module in root.modules() if is_parametrized(module)]
+        of_weights = {each for maker in makers for each in maker.modules()}
+        return [
+            SelectedModule(module_name(root, path, name), module, is_leaf(module))
+            for path, module in _recordable(root)
+            if module not in of_weights
+        ]
     # A module that the model has under two names can be chosen by either.
     everything = _recordable(root, aliases=True)
     modules = [(module_name(root, path), module) for path, module in everything]
