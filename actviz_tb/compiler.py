@@ -11,9 +11,9 @@ from __future__ import annotations
 import functools
 import sys
 import weakref
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -23,23 +23,38 @@ from actviz_tb.selection import unwrapped
 
 EarlyGate = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], AbstractContextManager[None]]
 
+Function = TypeVar("Function", bound=Callable[..., Any])
+
 _gates: weakref.WeakKeyDictionary[nn.Module, list[EarlyGate]] = weakref.WeakKeyDictionary()
 
 
-def never_compile(function: Callable[..., Any]) -> None:
-    """Let dynamo pass over the function's own frame when it is called, not traced."""
-    passing = eval_frame._FrameExecStrategy(eval_frame._FrameAction.SKIP, eval_frame._FrameAction.DEFAULT)
-    eval_frame.set_code_exec_strategy(function.__code__, passing)
+def never_compile(function: Function) -> Function:
+    """Let dynamo pass over the function's own frame when it is called, not traced; usable as a decorator."""
+    if hasattr(eval_frame, "set_code_exec_strategy"):
+        passing = eval_frame._FrameExecStrategy(eval_frame._FrameAction.SKIP, eval_frame._FrameAction.DEFAULT)
+        eval_frame.set_code_exec_strategy(function.__code__, passing)
+    else:  # torch before 2.7
+        eval_frame.skip_code(function.__code__)  # type: ignore[attr-defined]
+    return function
 
 
+@never_compile  # compiled on its own, it would always say True
 def is_traced() -> bool:
     """Say whether the code at hand is being traced: what it would do now would happen once, not at each call."""
     return torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
 
 
+def uncompiled(model: nn.Module) -> nn.Module:
+    """Return the module inside ``torch.compile``'s wrapper."""
+    while isinstance(inner := getattr(model, "_orig_mod", None), nn.Module):
+        model = inner
+    return model
+
+
 class NotCompiling:
     """While in force, dynamo looks at no frame. Remembers whether a compiled call was going on."""
 
+    @never_compile
     def __enter__(self) -> NotCompiling:
         self._callback = eval_frame.set_eval_frame(None)
         return self
@@ -66,22 +81,34 @@ class EagerStep:
         self.stop()
 
     def start(self) -> None:
-        if "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance"):
-            self._stack.enter_context(torch.compiler.set_stance("force_eager"))
+        if "torch._dynamo" in sys.modules:
+            eager = torch.compiler.set_stance("force_eager") if hasattr(torch.compiler, "set_stance") else _forcing_eager()
+            self._stack.enter_context(eager)
 
     def stop(self) -> None:
         with NotCompiling():
             self._stack.close()
-        _satisfy_fullgraph()
+        _end_fullgraph_count()
 
 
-def _satisfy_fullgraph() -> None:
-    """Tell ``fullgraph=True``, which counts the compiled frames of a call, that none is missing in this one."""
-    count = getattr(eval_frame, "set_fullgraph_compiled_frame_count", None)
-    if count is not None:
-        enabled = count(1) >= 0
-        if not enabled:
-            count(-1)
+@contextmanager
+def _forcing_eager() -> Iterator[None]:
+    """Do what ``set_stance("force_eager")`` does, which torch has from 2.6 on."""
+    module = sys.modules["torch._dynamo.eval_frame"]
+    originals = {name: getattr(module, name) for name in ("set_eval_frame", "_maybe_set_eval_frame") if hasattr(module, name)}
+    try:
+        for name, original in originals.items():
+            setattr(module, name, lambda callback, original=original: original(None if callable(callback) else callback))
+        yield
+    finally:
+        for name, original in originals.items():
+            setattr(module, name, original)
+
+
+def _end_fullgraph_count() -> None:
+    """Let ``fullgraph=True``, which counts the compiled frames of a call, miss none in this one."""
+    if hasattr(eval_frame, "set_fullgraph_compiled_frame_count"):
+        eval_frame.set_fullgraph_compiled_frame_count(-1)
 
 
 def call_gate_first(model: nn.Module, gate: EarlyGate) -> None:
@@ -105,13 +132,13 @@ def _patch_optimized_module() -> None:
 
     @functools.wraps(call)
     def gated_call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        inner = unwrapped(self)
-        gates = _gates.get(inner) if not torch.compiler.is_compiling() else None
-        if not gates:
+        if torch.compiler.is_compiling() or not _gates:
             return call(self, *args, **kwargs)
+        inside = dict.fromkeys((self._orig_mod, unwrapped(self)))
+        gates = [(model, gate) for model in inside for gate in _gates.get(model, ())]
         with ExitStack() as stack:
-            for gate in gates:
-                stack.enter_context(gate(inner, args, kwargs))
+            for model, gate in gates:
+                stack.enter_context(gate(model, args, kwargs))
             return call(self, *args, **kwargs)
 
     OptimizedModule.__call__ = gated_call  # type: ignore[method-assign]

@@ -37,12 +37,15 @@ class GradientRecording:
 
     def add(self, output: LayerOutput) -> None:
         """Ask for the gradient of an output, if it will have one."""
-        if not output.tensor.requires_grad:
+        tensor = outputs.unwrapped(output.tensor)
+        if not tensor.requires_grad:
+            reason = "the output needs none: frozen, or inside torch.utils.checkpoint with use_reentrant=True"
+            self._on_skip(f"gradient of {output.name}", reason)
             return
         twin = self._hooked.get(output.same_as or "")
         # A twin that was recorded inside a torch.autograd.Function was no part of the graph then.
         if twin is None:
-            output.tensor.register_hook(self._hook(output.name, output.module))  # type: ignore[no-untyped-call]
+            tensor.register_hook(self._hook(output.name, output.module))  # type: ignore[no-untyped-call]
         self._hooked[output.name] = twin or output.name
 
     def _hook(self, name: str, module: Any) -> Callable[[Tensor], None]:
@@ -59,6 +62,7 @@ class GradientRecording:
 
         return hook
 
+    @outputs.outside_transforms()
     def _summarise(self, name: str, module: Any, gradient: Tensor) -> None:
         with torch.no_grad():
             values = outputs.readable(gradient.detach())

@@ -159,6 +159,7 @@ class ActivationLogger:
     ) -> None:
         if not isinstance(model, nn.Module):
             raise ArgumentTypeError(f"model is a {type(model).__name__}; expected a torch.nn.Module")
+        model = compiler.uncompiled(model)
         if on_error not in ("warn", "raise"):
             raise ArgumentError(f"on_error={on_error!r}; expected 'warn' or 'raise'")
         if name is not None and (not isinstance(name, str) or not name):
@@ -208,7 +209,7 @@ class ActivationLogger:
         self._gate = RootGate(self._before_forward)
         # First of all, so that the probe runs before what other hooks (FSDP's) prepare for the forward itself.
         self._handle = add_pre_hook(model, self._gate, prepend=True, with_kwargs=True)
-        compiler.call_gate_first(selection.unwrapped(model), self._gate.early)
+        compiler.call_gate_first(model, self._gate.early)
         self._finalizer = weakref.finalize(self, self._writer.close)
         session = {
             "actviz_tb": VERSION,
@@ -285,7 +286,7 @@ class ActivationLogger:
         self._handle.remove()
         model = self._model()
         if model is not None:
-            compiler.forget_gate(selection.unwrapped(model), self._gate.early)
+            compiler.forget_gate(model, self._gate.early)
         self._steps.close()
         self._recorder.stop()
         self._recorder.end_gradients()
@@ -299,7 +300,7 @@ class ActivationLogger:
 
     def _before_forward(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Start recording if the forward that begins is due; say whether it did."""
-        if not model.training or not torch.is_grad_enabled() or os.getpid() != self._pid or in_backward():
+        if os.getpid() != self._pid or in_backward():
             return False
         called = model
         if is_replica(model):
@@ -309,6 +310,8 @@ class ActivationLogger:
             model = original
         try:
             self._recorder.stop()  # a forward that an interrupt ended left its hooks behind
+            if not model.training or not torch.is_grad_enabled():
+                return False
             new = self._steps.count()
             step = self._steps.current
             assert step is not None

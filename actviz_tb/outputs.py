@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -48,6 +49,21 @@ def _parts(output: object) -> Iterator[tuple[str, object]]:
     elif dataclasses.is_dataclass(output) and not isinstance(output, type):
         for field in dataclasses.fields(output):
             yield f".{field.name}", getattr(output, field.name, None)
+
+
+@contextmanager
+def outside_transforms() -> Iterator[None]:
+    """Compute with plain tensors, see `readable`, whatever ``torch.func`` transform the model is in; also a decorator."""
+    with torch._C._DisableFuncTorch():
+        yield
+
+
+def unwrapped(tensor: Tensor) -> Tensor:
+    """Return the tensor that the training's own autograd knows, inside ``torch.func`` transforms."""
+    functorch = torch._C._functorch
+    while functorch.is_functorch_wrapped_tensor(tensor):
+        tensor = functorch.get_unwrapped(tensor)
+    return tensor
 
 
 def readable(tensor: Tensor) -> Tensor:

@@ -134,6 +134,7 @@ class Recording:
     _grams: dict[str, Tensor] = field(default_factory=dict)
     _attention: dict[str, Attention] = field(default_factory=dict)
 
+    @outputs.outside_transforms()
     def add(self, output: LayerOutput) -> None:
         """Summarise one output; nothing of it is kept.
 
@@ -141,7 +142,7 @@ class Recording:
             Unrecordable: its values cannot be summarised.
         """
         started = time.perf_counter()
-        tensor = outputs.readable(output.tensor.detach())
+        tensor = outputs.readable(output.tensor).detach()
         reason = outputs.unrecordable(tensor)
         if reason is not None:
             raise Unrecordable(reason)
@@ -193,15 +194,17 @@ class Recording:
             self._attention[place] = found
             self.seconds[place] = self.seconds.get(place, 0.0) + time.perf_counter() - started
 
+    @outputs.outside_transforms()
     def add_inputs(self, arguments: object) -> None:
         """Keep the maps of the first tensor among a forward's arguments, where it is one that maps can be made of."""
         for _, tensor in outputs.tensors(arguments):
-            values = outputs.readable(tensor.detach())
+            values = outputs.readable(tensor).detach()
             image = values.float() if values.dtype == torch.uint8 and values.ndim > 2 else values
             if outputs.unrecordable(image) is None:
                 self.add_maps(INPUTS, image, *maps_module.layout(image.shape))
             return
 
+    @outputs.outside_transforms()
     def start_transfer(self) -> PendingRecording:
         """Begin to bring all that was collected to the host."""
         return PendingRecording(PendingStatistics(self.summaries), self._maps, self._grams, self._attention)

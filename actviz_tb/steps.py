@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
+from actviz_tb.compiler import never_compile
 from actviz_tb.errors import ArgumentError, ArgumentTypeError
 
 
@@ -66,6 +67,7 @@ class _OptimizerSteps:
     def number(self) -> int:
         return self._number
 
+    @never_compile  # where the optimizer's step is compiled
     def stepped(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         # A fused optimizer is stepped by the GradScaler also when it must not move: it is told so on the device.
         found_inf = getattr(optimizer, "found_inf", None)
