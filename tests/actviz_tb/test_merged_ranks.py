@@ -110,6 +110,7 @@ def test_a_rank_that_pauses_costs_the_merging_and_not_the_training(tmp_path: Pat
     for rank, trained in enumerate(ranks.run(rank_training.train_with_an_absentee, 2, tmp_path, tmp_path, "paused", timeout_s=8)):
         assert not isinstance(trained, str), trained
         assert trained.losses == expected[rank].losses
+        assert trained.report.faults == ({} if rank else {"": 1})  # there is no second attempt
         assert ["from now on statistics are of this rank's share of the batch alone" in told for told in trained.told] == [True] * (
             1 - rank
         )

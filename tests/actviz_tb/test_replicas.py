@@ -3,7 +3,7 @@
 import copy
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Barrier
+from threading import Event
 
 import pytest
 import torch
@@ -25,29 +25,42 @@ def replica_of(module: nn.Module, device: str) -> nn.Module:
     return replica
 
 
+class Overtaking(nn.Identity):
+    """In replicas, has the second begin its rest once the first is here, and the first only once the second has ended."""
+
+    turns: tuple[Event, Event] | None = None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.turns is not None:
+            is_first_here, has_second_ended = self.turns
+            if x.device.type == DEVICES[0]:
+                is_first_here.set()
+                assert has_second_ended.wait(60)
+            else:
+                assert is_first_here.wait(60)
+        return x
+
+
 class OnTwoDevices(nn.DataParallel):
     """The first half of a batch on the one device, the second at the same time on the other."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        together = Barrier(len(DEVICES))
-
-        def run(replica: nn.Module, share: torch.Tensor) -> torch.Tensor:
-            together.wait()
-            return replica(share)
-
         replicas = [replica_of(self.module, device) for device in DEVICES]
         shares = [share.to(device) for share, device in zip(x.chunk(len(DEVICES)), DEVICES, strict=True)]
+        turns = replicas[0][1].turns = replicas[1][1].turns = (Event(), Event())
         with ThreadPoolExecutor() as pool:
-            first, second = pool.map(run, replicas, shares)
-        return torch.cat([first, torch.empty_like(second, device="cpu")])
+            first, second = (pool.submit(replica, share) for replica, share in zip(replicas, shares, strict=True))
+            absent = torch.empty_like(second.result(), device="cpu")
+            turns[1].set()
+        return torch.cat([first.result(), absent])
 
 
 def net() -> nn.Module:
     torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(3, 4), nn.ReLU(inplace=True), nn.Sequential(nn.Linear(4, 4), nn.Tanh()))
+    return nn.Sequential(nn.Linear(3, 4), Overtaking(), nn.ReLU(inplace=True), nn.Sequential(nn.Linear(4, 4), nn.Tanh()))
 
 
-LAYERS = ["0", "1", "2.0", "2.1"]
+LAYERS = ["0", "1", "2", "3.0", "3.1"]
 
 
 @pytest.mark.parametrize("watched", ["wrapper", "module"])
@@ -65,7 +78,7 @@ def test_of_the_replicas_the_first_one_is_recorded_once(tmp_path: Path, watched:
     assert logger.report().faults == {}
     for step in (0, 2):
         assert layers_of(tmp_path, step) == LAYERS
-        counts, moments = counts_and_moments(tmp_path, "2.1", step)
+        counts, moments = counts_and_moments(tmp_path, "3.1", step)
         assert counts["count"] == 16
         assert moments["mean"] == pytest.approx(expected.mean().item(), rel=1e-5)
     assert hooks_of(model) == 0
@@ -78,4 +91,4 @@ def test_without_gpus_data_parallel_passes_its_calls_on(tmp_path: Path) -> None:
     assert layers_of(tmp_path) == LAYERS
     described = of_tag(tmp_path, "actviz/model")[0].header
     assert described["model"] == "Sequential"
-    assert [module["path"] for module in described["modules"]] == ["", "0", "1", "2", "2.0", "2.1"]
+    assert [module["path"] for module in described["modules"]] == ["", "0", "1", "2", "3", "3.0", "3.1"]
