@@ -204,13 +204,13 @@ def worker_processes(directory: Path) -> list[float]:
 
     class Samples(torch.utils.data.Dataset[torch.Tensor]):
         def __len__(self) -> int:
-            return 12
+            return 60
 
         def __getitem__(self, index: int) -> torch.Tensor:
             return model(torch.full((2,), float(index))).detach()
 
     with actviz_tb.watch(model, directory, every=1):
-        loader = torch.utils.data.DataLoader(Samples(), batch_size=3, num_workers=2, multiprocessing_context="fork")
+        loader = torch.utils.data.DataLoader(Samples(), batch_size=15, num_workers=2, multiprocessing_context="fork")
         return [model(batch).sum().item() for batch in loader]
 
 
