@@ -2,6 +2,8 @@
 # make test    run the tests, those in a browser included
 # make check   format, lint and type checks of Python and TypeScript, and whether the committed bundle is current (needs Node 20)
 # make screenshots  photograph the tab for the README
+# make bench   measure what logging costs a training step, here and in other tools, which it installs into build/peers (25 minutes)
+# make bench-writing  measure how fast events are written
 # make static  rebuild the page's bundle (needs Node 20)
 # make clean   remove what the others made
 #
@@ -14,6 +16,7 @@ PORT ?= 6006
 SERVE ?= 1
 LOGDIR ?= runs/digits
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 BIN := $(VENV)/bin
 FRONTEND := tensorboard_plugin/actviz/frontend
@@ -21,7 +24,9 @@ STATIC := tensorboard_plugin/actviz/static
 # pip's -c does not reach the environment that it builds in; these do, the second from pip 25.3 on.
 PINNED := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
 
-.PHONY: help demo test check check-python check-frontend screenshots static clean
+PEERS := $(patsubst benchmarks/peers/%.txt,build/peers/%.log,$(wildcard benchmarks/peers/*.txt))
+
+.PHONY: help demo test check check-python check-frontend bench bench-writing screenshots static clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -72,6 +77,18 @@ $(FRONTEND)/node_modules/.installed: $(FRONTEND)/package-lock.json
 	@command -v npm >/dev/null || { echo "The page's tool chain needs Node 20 or newer, with npm."; exit 1; }
 	cd $(FRONTEND) && npm ci --silent --no-audit --no-fund
 	touch $@
+
+bench: $(VENV)/.demo $(PEERS)
+	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
+
+bench-writing: $(VENV)/.demo
+	$(BIN)/python benchmarks/writing.py $(BENCH_ARGS)
+
+# Each in a directory of its own, as their requirements exclude each other; without dependencies, so that none brings another torch.
+# One that cannot be installed is listed as such in the table, with the reason from its log.
+build/peers/%.log: benchmarks/peers/%.txt $(VENV)/.created
+	@mkdir -p build/peers && rm -rf build/peers/$*
+	$(BIN)/python -m pip install --no-deps --disable-pip-version-check --target build/peers/$* -r $< >$@ 2>&1 || rm -rf build/peers/$*
 
 screenshots: $(VENV)/.test
 	$(BIN)/python docs/screenshots.py

@@ -135,9 +135,13 @@ class Trainer:
         self.model = workload.model()
         self.batch = workload.batch()
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=1e-3, momentum=0.9)
+        self.after_backward: Callable[[Tensor], object] = lambda loss: None
+        """For tools that want to be called with the loss before the optimizer's step."""
 
     def step(self) -> None:
         x, target = self.batch
         self.optimizer.zero_grad()
-        functional.cross_entropy(self.model(x), target).backward()
+        loss = functional.cross_entropy(self.model(x), target)
+        loss.backward()
+        self.after_backward(loss)
         self.optimizer.step()
