@@ -23,6 +23,8 @@ from typing import NamedTuple, Protocol
 from tensorboard.compat import tf
 from tensorboard.compat.proto import event_pb2
 
+from tensorboard_plugin.actviz.limits import TooLargeError
+
 try:
     import google_crc32c
 
@@ -181,10 +183,11 @@ def _status(path: str) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def read_event(source: Source, path: str, offset: int) -> bytes:
+def read_event(source: Source, path: str, offset: int, limit_bytes: int | None = None) -> bytes:
     """Return the serialised event of the record at `offset`.
 
     Raises:
+        TooLargeError: it is longer than `limit_bytes`.
         DamagedRecordError: its length or its content does not match the checksum, or the file ends first.
     """
     header = source.read(offset, _HEADER.size)
@@ -195,6 +198,8 @@ def read_event(source: Source, path: str, offset: int) -> bytes:
         raise DamagedRecordError(Notice(path, offset, "damaged record: its length does not match the checksum"))
     if length > source.size_bytes - offset:
         raise DamagedRecordError(Notice(path, offset, "the file ends before the record"))
+    if limit_bytes is not None and length > limit_bytes:
+        raise TooLargeError(f"the record has {length} bytes; at most {limit_bytes} are read")
     data = source.read(offset + _HEADER.size, length + _FOOTER_BYTES)
     if len(data) < length + _FOOTER_BYTES:
         raise DamagedRecordError(Notice(path, offset, "the file ends before the record"))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from tensorboard_plugin.actviz import wire
+from tensorboard_plugin.actviz import limits, wire
 from tensorboard_plugin.actviz.eventfile import DamagedRecordError, Notice, Source, open_source, parse_head, read_event
 
 _CACHE_BYTES = 128 << 20
@@ -47,6 +48,7 @@ class RecordReader:
 
         Raises:
             DamagedRecordError: it is not.
+            TooLargeError: it is longer than `limits.RECORD_BYTES`.
             OSError, or the file system's own error: its file is gone.
         """
         source = open_source(location.path)
@@ -56,8 +58,15 @@ class RecordReader:
             source.close()
 
     def decoded(self, locations: Sequence[Location]) -> list[tuple[int, wire.Record]]:
-        """Return (step, record) of those that can be read, in the order given."""
-        records = []
+        """Return (step, record) of those that can be read, in the order given.
+
+        Raises:
+            TooLargeError: they are more than `limits.READ_BYTES`, or take more than `limits.READ_S`; what was read is kept as far as
+                the cache goes, so that asking again goes on from there.
+        """
+        records: list[tuple[int, wire.Record]] = []
+        total_bytes = 0
+        started_s = time.monotonic()
         source: Source | None = None
         path = ""
         try:
@@ -69,15 +78,21 @@ class RecordReader:
                             if source is not None:
                                 source.close()
                             source, path = open_source(location.path), location.path
-                        record = wire.unpack(self._read(source, location))
+                        record = wire.unpack(self._read(source, location), limits.RECORD_BYTES)
                     except OSError:  # the next refresh will see that the file is gone
                         continue
                     except DamagedRecordError:
                         continue
-                    except wire.WireError as error:
+                    except (wire.WireError, limits.TooLargeError) as error:
                         self._note(location, Notice(location.path, location.offset, str(error)))
                         continue
                     self._keep(location.key, record)
+                    if time.monotonic() - started_s > limits.READ_S:
+                        advice = "ask again, what was read is kept; or for fewer steps"
+                        message = f"{len(records) + 1} of {len(locations)} records took more than {limits.READ_S:g} s to read: {advice}"
+                        raise limits.TooLargeError(message)
+                total_bytes += size_bytes(record)
+                limits.check("bytes of records", total_bytes, limits.READ_BYTES, "ask for fewer steps")
                 records.append((location.step, record))
         finally:
             if source is not None:
@@ -86,7 +101,7 @@ class RecordReader:
 
     def _read(self, source: Source, location: Location) -> bytes:
         try:
-            event = read_event(source, location.path, location.offset)
+            event = read_event(source, location.path, location.offset, limits.RECORD_BYTES)
             head = parse_head(event, 0, len(event))
             if head is None or head[:2] != (location.tag, location.step):
                 message = f"another record than the index says: expected {location.tag.decode(errors='replace')} of step {location.step}"
@@ -109,7 +124,7 @@ class RecordReader:
             return entry[0]
 
     def _keep(self, key: str, record: wire.Record) -> None:
-        size = _RECORD_OVERHEAD_BYTES + sum(array.nbytes for array in record.arrays.values())
+        size = size_bytes(record)
         with self._lock:
             if key in self._cache:
                 return
@@ -118,3 +133,8 @@ class RecordReader:
             while self._cached_bytes > self._capacity_bytes:
                 _, (_, freed) = self._cache.popitem(last=False)
                 self._cached_bytes -= freed
+
+
+def size_bytes(record: wire.Record) -> int:
+    """Return what a decoded record takes, about."""
+    return _RECORD_OVERHEAD_BYTES + sum(array.nbytes for array in record.arrays.values())

@@ -40,7 +40,7 @@ import json
 import math
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -89,6 +89,10 @@ class WireError(ValueError):
 
 class NewerFormatError(WireError):
     """The container was written by a later version of actviz_tb than this one."""
+
+
+class OversizeError(WireError):
+    """The container's arrays are more than the reader takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +145,14 @@ def deflate(data: bytes | memoryview) -> bytes:
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
-def pack(kind: str, fields: Mapping[str, Any], arrays: Mapping[str, Array] | None = None) -> bytes:
+def pack(kind: str, fields: Mapping[str, Any], arrays: Mapping[str, Array] | None = None, raw: Collection[str] = ()) -> bytes:
     """Return a container.
 
     Args:
         kind: one of `RUN_KINDS` or `LAYER_KINDS`, or an HTTP route's own.
         fields: JSON values; no NaN (JSON has none).
         arrays: dtypes of `DTYPES`, any shape.
+        raw: names of arrays that are not worth compressing.
 
     Raises:
         WireError: an array has a dtype that the format lacks.
@@ -160,7 +165,7 @@ def pack(kind: str, fields: Mapping[str, Any], arrays: Mapping[str, Array] | Non
             raise WireError(f"array {name!r} has dtype {array.dtype}; the format has {', '.join(map(str, _DTYPE_NAMES))}")
         data = np.ascontiguousarray(array, dtype=DTYPES[dtype]).tobytes()
         encoding = "raw"
-        if len(data) >= _COMPRESS_FROM_BYTES:
+        if len(data) >= _COMPRESS_FROM_BYTES and name not in raw:
             compressed = deflate(data)
             if len(compressed) < len(data):
                 data, encoding = compressed, "deflate"
@@ -200,15 +205,20 @@ def unpack_header(data: bytes) -> tuple[dict[str, Any], int]:
     return header, end
 
 
-def unpack(data: bytes) -> Record:
+def unpack(data: bytes, limit_bytes: int | None = None) -> Record:
     """Decode a container.
+
+    Args:
+        limit_bytes: of the arrays together, so that a small container cannot fill the memory; None: no limit.
 
     Raises:
         NewerFormatError: written by a later version.
+        OversizeError: over the limit.
         WireError: not a container, or a damaged one.
     """
     header, offset = unpack_header(data)
     arrays = {}
+    total = 0
     try:
         for entry in header.pop("arrays"):
             size = int(entry["size"])
@@ -218,6 +228,9 @@ def unpack(data: bytes) -> Record:
             dtype = np.dtype(DTYPES[entry["dtype"]])
             shape = [int(extent) for extent in entry["shape"]]
             expected = math.prod(shape) * dtype.itemsize
+            total += expected
+            if limit_bytes is not None and total > limit_bytes:
+                raise OversizeError(f"container holds arrays of {total} bytes or more; at most {limit_bytes} are read")
             if entry["encoding"] == "deflate":
                 chunk = _inflate(chunk, expected)
             elif entry["encoding"] != "raw":
