@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,12 +16,29 @@ import numpy as np
 
 from tensorboard_plugin.actviz import wire
 from tensorboard_plugin.actviz.eventfile import Found, Notice
-from tensorboard_plugin.actviz.series import Place, Series, StepTable
+from tensorboard_plugin.actviz.series import Indices, Place, Series, Steps, StepTable
 
 _NOTICES_KEPT = 100
-_EAGER_KINDS = ("session", "model", "mark", "step")
+_NO_PLACES = (np.empty(0, np.int64), np.empty(0, np.uint32), np.empty(0, np.uint64))
+_EAGER_KINDS = ("session", "model", "mark", "step", "gradients")
 EAGER_TAGS = frozenset(wire.run_tag(kind).encode() for kind in _EAGER_KINDS)
 """Tags of the records that `RunIndex.add` must be handed with their events."""
+
+
+class Clock:
+    """Numbers the changes of runs.
+
+    Attributes:
+        now: the number of the last change, 0 before the first.
+    """
+
+    def __init__(self) -> None:
+        self.now = 0
+
+    def tick(self) -> int:
+        """Return the number of a change that is just being made."""
+        self.now += 1
+        return self.now
 
 
 @dataclass(slots=True)
@@ -53,24 +71,30 @@ class RunIndex:
     Attributes:
         run: its name.
         paths: its files, in the order in which they were first seen.
-        table: the statistics at the logged steps.
+        table: the statistics at the logged steps. gradients: those of the gradients.
+        ranks: of how many merged processes the statistics are at most; 0 where they are of one.
         marks: wall times by (step, text).
         model, session: the newest of each.
-        active: whether a record of ours was seen.
+        active: whether a record of ours was seen. appeared: the number of the change that showed it.
         epoch: identifies this index among all others, also those of the same run.
     """
 
-    def __init__(self, run: str) -> None:
+    def __init__(self, run: str, clock: Clock | None = None) -> None:
+        """Begin an empty index; `clock` numbers its changes, together with those of others."""
         self.run = run
         self.paths: list[str] = []
         self.table = StepTable()
+        self.gradients = StepTable()
+        self.ranks = 0
         self.marks: dict[tuple[int, str], float] = {}
         self.sessions: list[Session] = []
         self.model = Newest()
         self.session = Newest()
         self.active = False
+        self.appeared = 0
         self.epoch = secrets.token_hex(4)
-        self._sequence = 0
+        self.sequence = 0
+        self._clock = Clock() if clock is None else clock
         self._first_logged_s = math.inf
         self._ranks: list[int] = []
         self._series: dict[tuple[str, str | None], Series] = {}
@@ -81,14 +105,14 @@ class RunIndex:
     @property
     def revision(self) -> str:
         """What changes with each change of the index."""
-        return f"{self.epoch}.{self._sequence}"
+        return f"{self.epoch}.{self.sequence}"
 
     def sequence_of(self, revision: str) -> int | None:
-        """Return the number of changes up to a revision, None when it is of another index (or none at all)."""
+        """Return the number of the last change up to a revision, None when it is of another index (or none at all)."""
         epoch, _, number = revision.partition(".")
         if epoch != self.epoch or not (number.isascii() and number.isdigit()) or len(number) > 18:
             return None
-        return int(number) if int(number) <= self._sequence else None
+        return int(number) if int(number) <= self.sequence else None
 
     def add_path(self, path: str) -> int:
         """Add a file; return its index."""
@@ -101,8 +125,9 @@ class RunIndex:
         """Enter the records that a scan of a file found."""
         if not found:
             return
-        self.active = True
-        self._sequence += 1
+        self.sequence = self._clock.tick()
+        if not self.active:
+            self.active, self.appeared = True, self.sequence
         for tag, step, wall_time_s, offset, event in found:
             if tag not in self._tags:
                 self._tags[tag] = _parse(tag)
@@ -122,7 +147,10 @@ class RunIndex:
         try:
             record = wire.unpack(wire.record_container(event))
             if kind == "step":
-                self._add_step(step, wall_time_s, place, record)
+                self._add_statistics(self.table, step, wall_time_s, place, record)
+                self._note_step(step, wall_time_s, place, record)
+            elif kind == "gradients":
+                self._add_statistics(self.gradients, step, wall_time_s, place, record)
             elif kind == "mark":
                 self.marks[step, str(record.header["text"])] = wall_time_s
             elif kind == "model":
@@ -139,16 +167,19 @@ class RunIndex:
         rank = self._rank(place)
         return newest if rank < newest.rank else Newest(rank, step, record.header)
 
-    def _add_step(self, step: int, wall_time_s: float, place: Place, record: wire.Record) -> None:
+    def _add_statistics(self, table: StepTable, step: int, wall_time_s: float, place: Place, record: wire.Record) -> None:
         layers = [str(layer) for layer in record.header["layers"]]
         counts = record.arrays["counts"]
         moments = record.arrays["moments"]
         if counts.shape != (len(layers), len(wire.COUNTS)) or moments.shape != (len(layers), len(wire.MOMENTS)):
-            raise wire.WireError(f"step record of {len(layers)} layers with counts {counts.shape} and moments {moments.shape}")
-        self._first_logged_s = min(self._first_logged_s, wall_time_s)
-        before = self.table.place(step)
+            raise wire.WireError(f"{record.kind} record of {len(layers)} layers with counts {counts.shape} and moments {moments.shape}")
+        before = table.place(step)
         later = before is None or self._rank(place) > self._rank(before)
-        self.table.put(step, wall_time_s, place, later=later, sequence=self._sequence, layers=layers, counts=counts, moments=moments)
+        table.put(step, wall_time_s, place, later=later, sequence=self.sequence, layers=layers, counts=counts, moments=moments)
+
+    def _note_step(self, step: int, wall_time_s: float, place: Place, record: wire.Record) -> None:
+        self._first_logged_s = min(self._first_logged_s, wall_time_s)
+        self.ranks = max(self.ranks, len(record.arrays.get("rank_rms", ())))
         for session in reversed(self.sessions):
             if session.place.file == place.file:
                 if session.first_step is None:
@@ -162,12 +193,12 @@ class RunIndex:
         """Add a notice about a record."""
         if place not in self._notices and len(self._notices) < _NOTICES_KEPT:
             self._notices[place] = message
-            self._sequence += 1
+            self.sequence = self._clock.tick()
 
     def note_stop(self, file: int, notice: Notice | None) -> None:
         """Set or clear the notice of what keeps a file from being read further."""
         if self._stops.get(file) != notice:
-            self._sequence += 1
+            self.sequence = self._clock.tick()
         if notice is None:
             self._stops.pop(file, None)
         else:
@@ -198,12 +229,29 @@ class RunIndex:
         """Say whether anything of a layer is known."""
         return any((kind, layer) in self._series for kind in wire.LAYER_KINDS) or layer in self.layer_names()
 
-    def places(self, kind: str, layer: str | None) -> tuple[np.ndarray[Any, Any], list[Place]]:
-        """Return the steps of a tag's records, ascending, and their places."""
-        series = self._series.get((kind, layer))
-        if series is None:
-            return np.empty(0, np.int64), []
-        steps, files, offsets = series.places(self._ranks)
+    def records_of(self, layer: str) -> list[str]:
+        """Return the kinds of record that there are of a layer."""
+        return [kind for kind in wire.LAYER_KINDS if (kind, layer) in self._series]
+
+    def layers_with(self, kind: str) -> list[str]:
+        """Return the layers that there are records of a kind of, in the order in which they were first seen."""
+        return [layer for each, layer in self._series if each == kind and layer is not None]
+
+    def places(self, kind: str, layer: str | None, choose: Callable[[Steps], Indices] | None = None) -> tuple[Steps, list[Place]]:
+        """Return the steps of a tag's records, ascending, and their places.
+
+        Args:
+            choose: given all steps, returns the indices of those wanted; None: all.
+        """
+        if kind == "step":
+            steps, files, offsets = self.table.places()
+        elif (kind, layer) in self._series:
+            steps, files, offsets = self._series[kind, layer].places(self._ranks)
+        else:
+            steps, files, offsets = _NO_PLACES
+        if choose is not None:
+            chosen = choose(steps)
+            steps, files, offsets = steps[chosen], files[chosen], offsets[chosen]
         return steps, [Place(file, offset) for file, offset in zip(files.tolist(), offsets.tolist(), strict=True)]
 
     def restarts(self) -> list[dict[str, float]]:

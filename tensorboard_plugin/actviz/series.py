@@ -16,6 +16,10 @@ from tensorboard_plugin.actviz import wire
 
 Array = npt.NDArray[Any]
 Steps = npt.NDArray[np.int64]
+Indices = npt.NDArray[np.intp]
+Span = tuple[int, int]
+"""Steps from the first to the second one, both included."""
+EVERYTHING: Span = (-(2**63), 2**63 - 1)
 
 FRACTIONS = {
     "zero": (("zero",), "count"),
@@ -31,6 +35,39 @@ COLUMNS = (*STATISTICS, "count", "nan", "posinf", "neginf", "channels")
 _COUNT = wire.COUNTS.index("count")
 _NOT_LOGGED = -1
 _INT32_MAX = np.iinfo(np.int32).max
+
+
+def within(steps: Steps, span: Span) -> Indices:
+    """Return the indices of ascending `steps` that lie in a span."""
+    first, last = np.searchsorted(steps, span[0]), np.searchsorted(steps, span[1], side="right")
+    return np.arange(first, max(first, last))
+
+
+def thinned(count: int, most: int) -> Indices:
+    """Return at most `most` (2 or more) of `count` indices: each, or each 2nd, 4th, 8th..., and the last.
+
+    So that what was chosen of a growing log stays chosen until the distance doubles, and its records stay in the cache.
+
+    >>> thinned(10, 6).tolist()
+    [0, 2, 4, 6, 8, 9]
+    """
+    stride = 1
+    while -(-count // stride) + (stride > 1) > most:
+        stride *= 2
+    chosen = np.arange(0, count, stride)
+    return chosen if not count or chosen[-1] == count - 1 else np.append(chosen, count - 1)
+
+
+def extremes(values: npt.NDArray[np.float64], starts: Indices) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return the smallest and the largest of each group of columns of [L, S], float32 [L, groups]; NaN where all are NaN.
+
+    Args:
+        starts: where each group begins, ascending from 0, below S.
+    """
+    if not len(starts):
+        empty = np.empty((len(values), 0), np.float32)
+        return empty, empty
+    return np.fmin.reduceat(values, starts, axis=1).astype(np.float32), np.fmax.reduceat(values, starts, axis=1).astype(np.float32)
 
 
 class Place(NamedTuple):
@@ -174,22 +211,33 @@ class StepTable:
         moments[: old[0], : old[1]] = self._moments
         self._counts, self._moments = counts, moments
 
-    def order(self, after: int = -1) -> npt.NDArray[np.intp]:
-        """Return the rows in the order of their steps, of those entered after sequence number `after`."""
-        order = np.argsort(np.array(self._steps, dtype=np.int64), kind="stable")
-        if after < 0:
-            return order
-        return order[np.array(self._sequences, dtype=np.int64)[order] > after]
+    def order(self, after: int = -1, span: Span = EVERYTHING) -> Indices:
+        """Return the rows in the order of their steps, of those in a span that were entered after sequence number `after`."""
+        steps = np.array(self._steps, dtype=np.int64)
+        order = np.argsort(steps, kind="stable")
+        if after >= 0:
+            order = order[np.array(self._sequences, dtype=np.int64)[order] > after]
+        return order[within(steps[order], span)]
 
-    def steps(self, rows: npt.NDArray[np.intp]) -> Steps:
+    def entered_after(self, sequence: int) -> int:
+        """Return how many steps were entered, or entered anew, after a sequence number."""
+        return int(np.count_nonzero(np.array(self._sequences, dtype=np.int64) > sequence))
+
+    def places(self) -> tuple[Steps, npt.NDArray[np.uint32], npt.NDArray[np.uint64]]:
+        """Return (steps, files, offsets) of the last record of each step, ascending."""
+        rows = self.order()
+        places = np.array(self._places, dtype=np.uint64).reshape(len(rows), 2)[rows]
+        return self.steps(rows), places[:, 0].astype(np.uint32), places[:, 1]
+
+    def steps(self, rows: Indices) -> Steps:
         """Return the steps of rows."""
         return np.array(self._steps, dtype=np.int64)[rows]
 
-    def wall_times_s(self, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+    def wall_times_s(self, rows: Indices) -> npt.NDArray[np.float64]:
         """Return the wall times of rows."""
         return np.array(self._wall_times_s, dtype=np.float64)[rows]
 
-    def statistic(self, name: str, rows: npt.NDArray[np.intp], layers: Sequence[str]) -> npt.NDArray[np.float64]:
+    def statistic(self, name: str, rows: Indices, layers: Sequence[str]) -> npt.NDArray[np.float64]:
         """Return float64 [layers, rows] of one of `COLUMNS`; NaN where it was not logged or does not apply."""
         values = np.full((len(layers), len(rows)), np.nan)
         known = [(index, self._columns[layer]) for index, layer in enumerate(layers) if layer in self._columns]

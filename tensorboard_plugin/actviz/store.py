@@ -9,19 +9,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
-from tensorboard_plugin.actviz import wire
+from tensorboard_plugin.actviz import limits, wire
+from tensorboard_plugin.actviz.changes import ChangeLog, Changes
 from tensorboard_plugin.actviz.eventfile import EventFile, Notice, ReplacedFileError
 from tensorboard_plugin.actviz.logdir import RunFiles, find_runs
-from tensorboard_plugin.actviz.records import Location, RecordReader
-from tensorboard_plugin.actviz.runindex import EAGER_TAGS, RunIndex
-from tensorboard_plugin.actviz.series import Place
+from tensorboard_plugin.actviz.records import Location, RecordReader, size_bytes
+from tensorboard_plugin.actviz.runindex import EAGER_TAGS, Clock, RunIndex
+from tensorboard_plugin.actviz.series import EVERYTHING, Indices, Place, Span, Steps, thinned, within
 
 POLL_INTERVAL_S = 1.0
 IDLE_POLL_INTERVAL_S = 5.0
@@ -61,8 +59,8 @@ class OtherRun:
 class _Run:
     """An index with the files that it is made of."""
 
-    def __init__(self, run: str) -> None:
-        self.index = RunIndex(run)
+    def __init__(self, run: str, clock: Clock) -> None:
+        self.index = RunIndex(run, clock)
         self.files: list[EventFile] = []
 
 
@@ -88,6 +86,7 @@ class Store:
         self._refresh_lock = threading.Lock()
         self._wake = threading.Event()
         self._runs: dict[str, _Run] = {}
+        self._changes = ChangeLog()
         self._problems: list[Notice] = []
         self._checked_s: float | None = None
         self._refresh_took_s = 0.0
@@ -142,7 +141,7 @@ class Store:
                 names = {run.run for run in found}
                 with self._lock:
                     for run in [run for run in self._runs if run not in names]:
-                        del self._runs[run]
+                        self._changes.removed(self._runs.pop(run).index)
                 for run_files in found:
                     try:
                         self._refresh_run(run_files)
@@ -156,20 +155,23 @@ class Store:
             self.ready = True
 
     def _refresh_run(self, run_files: RunFiles) -> None:
-        run = self._runs.get(run_files.run)
+        shown = run = self._runs.get(run_files.run)
         if run is None:
-            run = _Run(run_files.run)
+            shown = run = _Run(run_files.run, self._changes.clock)
             with self._lock:  # visible while it is still being read
                 self._runs[run_files.run] = run
         elif not set(run.index.paths).issubset(run_files.paths):
-            run = _Run(run_files.run)
+            run = _Run(run_files.run, self._changes.clock)
         try:
             self._scan(run, run_files.paths)
         except ReplacedFileError:
-            run = _Run(run_files.run)
+            run = _Run(run_files.run, self._changes.clock)
             self._scan(run, run_files.paths)
-        with self._lock:
-            self._runs[run_files.run] = run
+        if run is not shown:
+            with self._lock:
+                self._changes.removed(self._runs.pop(run_files.run).index)
+                self._changes.appeared(run.index)
+                self._runs[run_files.run] = run
 
     def _scan(self, run: _Run, paths: tuple[str, ...]) -> None:
         known = {file.path: number for number, file in enumerate(run.files)}
@@ -221,6 +223,20 @@ class Store:
         with self._lock:
             return sorted(name for name, run in self._runs.items() if run.index.active)
 
+    def revision(self, run: str) -> str:
+        """Return what changes with each change of a run.
+
+        Raises:
+            NotLoggedError: there is no such run.
+        """
+        with self.run(run) as index:
+            return index.revision
+
+    def changes(self, since: str) -> Changes:
+        """Return what has changed since the call that returned the token `since`; everything where there was none."""
+        with self._lock:
+            return self._changes.since(since, [run.index for run in self._runs.values()])
+
     def other_runs(self) -> list[OtherRun]:
         """Return the runs without records of ours, sorted by name."""
         with self._lock:
@@ -234,8 +250,13 @@ class Store:
 
     # Reading records
 
-    def locate(self, run: str, kind: str, layer: str | None) -> tuple[npt.NDArray[np.int64], list[Location]]:
+    def locate(
+        self, run: str, kind: str, layer: str | None, choose: Callable[[Steps], Indices] | None = None
+    ) -> tuple[Steps, list[Location]]:
         """Return the steps at which a kind of record was logged, ascending, and where each lies.
+
+        Args:
+            choose: given all steps, returns the indices of those wanted; None: all.
 
         Raises:
             NotLoggedError: no such run or layer.
@@ -243,7 +264,7 @@ class Store:
         with self.run(run) as index:
             if layer is not None and not index.has_layer(layer):
                 raise NotLoggedError("no_layer", f"No layer={layer!r} in run={run!r}")
-            steps, places = index.places(kind, layer)
+            steps, places = index.places(kind, layer, choose)
             tag = wire.run_tag(kind) if layer is None else wire.layer_tag(kind, layer)
             locations = [
                 Location(run, index.paths[place.file], place.offset, tag.encode(), step, f"{index.epoch}.{place.file}.{place.offset}")
@@ -256,13 +277,49 @@ class Store:
 
         Raises:
             DamagedRecordError: it is not; the run gets a notice, too.
+            TooLargeError: it is longer than `limits.RECORD_BYTES`.
             OSError, or the file system's own error: its file is gone.
         """
         return self._records.container(location)
 
     def decoded(self, locations: Sequence[Location]) -> list[tuple[int, wire.Record]]:
-        """Return (step, record) of those that can be read; the run gets a notice of each other one."""
+        """Return (step, record) of those that can be read; the run gets a notice of each other one.
+
+        Raises:
+            TooLargeError: they are more than `limits.READ_BYTES`, or take more than `limits.READ_S`.
+        """
         return self._records.decoded(locations)
+
+    def over_steps(
+        self, run: str, kind: str, layer: str | None, span: Span = EVERYTHING, most: int = limits.RECORDS
+    ) -> tuple[int, list[tuple[int, wire.Record]]]:
+        """Return how many steps of a span have a record of a kind, and (step, record) of as many as one answer can be made of.
+
+        Where there are more, they are evenly chosen; see `series.thinned`.
+
+        Args:
+            most: records wanted, at least 2.
+
+        Raises:
+            NotLoggedError: no such run or layer.
+            TooLargeError: as `decoded` does.
+        """
+        logged = 0
+
+        def choose(steps: Steps) -> Indices:
+            nonlocal logged
+            inside = within(steps, span)
+            logged = len(inside)
+            return inside[thinned(logged, most)]
+
+        _, locations = self.locate(run, kind, layer, choose)
+        return logged, self.decoded(self.fitting(locations))
+
+    def fitting(self, locations: list[Location]) -> list[Location]:
+        """Return as many as one answer can be made of, evenly chosen, given that all are about as large as the last."""
+        last = self.decoded(locations[-1:])
+        most = max(2, limits.READ_BYTES // 2 // size_bytes(last[0][1])) if last else len(locations)
+        return [locations[index] for index in thinned(len(locations), max(2, most))]
 
     def _note(self, location: Location, notice: Notice) -> None:
         with self._lock:
