@@ -122,8 +122,12 @@ def write_start(writer: RunWriter, labels: list[str] | None = None, step: int = 
     writer.run_record("inputs", step, fields, quantise(digits()))
 
 
-def write_step(writer: RunWriter, step: int, values: dict[str, Array], maps: bool = True) -> None:
-    """Write the records of one logged step, the step's own last, of the layers in `values`: float32 [N, C, h, w] or [N, D]."""
+def write_step(writer: RunWriter, step: int, values: dict[str, Array], maps: bool = True, more: dict[str, Array] | None = None) -> None:
+    """Write the records of one logged step, the step's own last, of the layers in `values`: float32 [N, C, h, w] or [N, D].
+
+    Args:
+        more: arrays to add to the step's own record.
+    """
     counts = np.stack([layer_counts(array) for array in values.values()])
     moments = np.stack([layer_moments(array) for array in values.values()])
     for name, array in values.items():
@@ -132,7 +136,7 @@ def write_step(writer: RunWriter, step: int, values: dict[str, Array], maps: boo
         writer.layer_record("layer", name, step, {"layer": name, "subsampled": False}, {"bins": bins, "counts": bin_counts, **profile})
         if maps:
             write_maps(writer, name, step, array)
-    writer.run_record("step", step, {"layers": list(values)}, {"counts": counts, "moments": moments})
+    writer.run_record("step", step, {"layers": list(values)}, {"counts": counts, "moments": moments} | (more or {}))
 
 
 def write_maps(writer: RunWriter, name: str, step: int, array: Array) -> None:

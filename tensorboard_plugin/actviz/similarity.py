@@ -1,0 +1,137 @@
+"""Similarity of representations, and their principal components, from Gram matrices alone. Pure functions.
+
+A ``gram`` record holds the lower triangle of G = H X X^T H: X [n, p] the outputs for n samples, H = I - 1/n.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+ESTIMATORS = ("biased", "unbiased")
+UNBIASED_SAMPLES = 4
+"""The unbiased estimator needs so many samples."""
+_FLOAT32_EPSILON = float(np.finfo(np.float32).eps)
+
+
+def samples(triangle: Array) -> int | None:
+    """Return n of a lower triangle of n (n + 1) / 2 elements, None where no n has so many."""
+    n = (math.isqrt(8 * triangle.size + 1) - 1) // 2
+    return n if triangle.ndim == 1 and triangle.size and n * (n + 1) // 2 == triangle.size else None
+
+
+def full(triangles: Array, n: int) -> npt.NDArray[np.float64]:
+    """Return the symmetric matrices [..., n, n] of lower triangles [..., n (n + 1) / 2]."""
+    rows, columns = np.tril_indices(n)
+    matrices = np.empty((*triangles.shape[:-1], n, n))
+    matrices[..., rows, columns] = matrices[..., columns, rows] = triangles
+    return matrices
+
+
+def directions(triangles: Array, n: int, estimator: str = "biased") -> npt.NDArray[np.float64]:
+    """Return vectors of length 1, float64 [K, m], whose inner products are the linear CKA of the Gram matrices.
+
+    NaN where a matrix has no direction: all samples have the same output, or some have one that is not finite.
+
+    Source: Kornblith et al. 2019, Similarity of Neural Network Representations Revisited, section 3: CKA is HSIC(K, L) /
+    sqrt(HSIC(K, K) HSIC(L, L)), and HSIC of centred K and L is in proportion to their inner product. ``unbiased``: Song et al. 2012,
+    Feature Selection via Dependence Maximization, equation 5, which is the inner product of the U-centred matrices (Szekely and Rizzo
+    2014, Partial Distance Correlation with Methods for Dissimilarities), and the same of a Gram matrix and of its centred form.
+
+    Args:
+        triangles: [K, n (n + 1) / 2].
+        n: samples; at least `UNBIASED_SAMPLES` for ``unbiased``.
+    """
+    rows, columns = np.tril_indices(n)
+    triangles = np.where(np.isfinite(triangles).all(axis=1, keepdims=True), triangles, 0).astype(np.float64)
+    if estimator == "unbiased":
+        matrices = full(triangles, n)
+        matrices[:, np.arange(n), np.arange(n)] = 0
+        sums = matrices.sum(axis=1) / (n - 2)
+        matrices += matrices.sum(axis=(1, 2))[:, None, None] / ((n - 1) * (n - 2)) - sums[:, None, :] - sums[:, :, None]
+        vectors = matrices[:, rows, columns]
+        vectors[:, rows == columns] = 0
+    else:
+        vectors = triangles
+    vectors = vectors * np.where(rows == columns, 1, math.sqrt(2))  # an element beside the diagonal stands for two
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(lengths > 0, lengths, np.nan)
+
+
+def cka(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """Return the linear CKA [A, B] of two sets of `directions`; NaN where one has none."""
+    found: npt.NDArray[np.float32] = np.clip(np.nan_to_num(one) @ np.nan_to_num(other).T, -1, 1).astype(np.float32)
+    found[np.isnan(one).any(axis=1)] = np.nan
+    found[:, np.isnan(other).any(axis=1)] = np.nan
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """The samples on their first two principal components, at each of S steps; NaN where there are none.
+
+    Attributes:
+        points: float32 [S, n, 2], each step's turned and mirrored onto the one before.
+        explained: float32 [S, 2], the components' shares of the variance.
+        participation: float32 [S], the participation ratio: of how many dimensions the outputs make use.
+    """
+
+    points: Array
+    explained: Array
+    participation: Array
+
+
+def project(triangles: Array, n: int) -> Projection:
+    """Return the projections of Gram matrices [S, n (n + 1) / 2] of one layer at successive steps.
+
+    Source: the scores of PCA are sqrt(l) v for the eigenpairs (l, v) of the centred Gram matrix (Gower 1966, Some Distance Properties of
+    Latent Root and Vector Methods). Participation ratio (sum l)^2 / sum l^2: Gao et al. 2017, A Theory of Multineuronal Dimensionality.
+    """
+    steps = len(triangles)
+    points = np.full((steps, n, 2), np.nan)
+    explained = np.full((steps, 2), np.nan)
+    participation = np.full(steps, np.nan)
+    before: Array | None = None
+    for index, triangle in enumerate(triangles.astype(np.float64)):
+        scale = np.abs(triangle).max(initial=0)
+        if not 0 < scale < np.inf:
+            continue
+        values, vectors = np.linalg.eigh(full(triangle / scale, n))
+        values = values[::-1]
+        values = np.where(values > n * _FLOAT32_EPSILON * values[0], values, 0)  # the others are rounding of the logged matrix
+        scores = np.zeros((n, 2))
+        kept = min(2, n)
+        scores[:, :kept] = vectors[:, ::-1][:, :kept] * np.sqrt(values[:kept] * scale)
+        points[index] = _with_signs(scores) if before is None else aligned(scores, before)
+        explained[index] = [*(values[:2] / values.sum()), *[0.0] * (2 - kept)]
+        participation[index] = values.sum() ** 2 / np.square(values).sum()
+        before = points[index]
+    return Projection(points.astype(np.float32), explained.astype(np.float32), participation.astype(np.float32))
+
+
+def aligned(points: Array, target: Array) -> Array:
+    """Return points [n, 2], turned and mirrored about the origin so that they lie as near to `target` as can be.
+
+    Source: Schoenemann 1966, A Generalized Solution of the Orthogonal Procrustes Problem.
+    """
+    left, _, right = np.linalg.svd(points.T @ target)
+    turned: Array = points @ (left @ right)
+    return turned
+
+
+def _with_signs(scores: Array) -> Array:
+    """Return the scores mirrored so that the one farthest from zero is positive on either axis."""
+    farthest = scores[np.argmax(np.abs(scores), axis=0), [0, 1]]
+    return scores * np.where(farthest < 0, -1, 1)
+
+
+def stacked(triangles: Sequence[Array], n: int) -> npt.NDArray[np.float32]:
+    """Return triangles as one array [K, n (n + 1) / 2]."""
+    return np.array(triangles, np.float32).reshape(len(triangles), n * (n + 1) // 2)
