@@ -45,14 +45,16 @@ def test_the_plugin_imports_neither_torch_nor_the_logging_side(path: Path) -> No
     assert not top(imports(path)) & {"torch", "torchvision", "actviz_tb"}
 
 
-@pytest.mark.parametrize("name", ["eventfile", "logdir", "series", "runindex", "records", "histories", "store"])
+@pytest.mark.parametrize(
+    "name", ["limits", "eventfile", "logdir", "series", "runindex", "changes", "records", "histories", "similarity", "store"]
+)
 def test_what_reads_the_log_knows_nothing_of_http(name: str) -> None:
     path = PLUGIN / f"{name}.py"
     served = ("tensorboard_plugin.actviz.routes", "tensorboard_plugin.actviz.plugin")
     assert not offending(imports(path), "http", "werkzeug", "tensorboard.backend", "tensorboard.plugins", *served)
 
 
-@pytest.mark.parametrize("name", ["series", "runindex", "histories"])
+@pytest.mark.parametrize("name", ["limits", "series", "runindex", "changes", "histories", "similarity", "picture"])
 def test_what_computes_on_records_opens_no_files(name: str) -> None:
     tree = ast.parse((PLUGIN / f"{name}.py").read_text())
     called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tensorboard_plugin.actviz import limits as answer_limits
 from tensorboard_plugin.actviz import wire
 
 Array = npt.NDArray[Any]
@@ -54,6 +55,21 @@ class Channels:
 
 
 @dataclass(frozen=True, slots=True)
+class Ranks:
+    """What single processes saw, over steps.
+
+    Attributes:
+        steps: float64 [S].
+        rms, absmax, nonfinite: float32 [R, S]; NaN where a rank did not run the layer. The last one is a count.
+    """
+
+    steps: Array
+    rms: Array
+    absmax: Array
+    nonfinite: Array
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """Percentiles of a layer's finite values over all steps; None when unknown.
 
@@ -68,7 +84,7 @@ class Limits:
 
 def histograms(records: StepRecords) -> Histograms:
     """Return the histograms of `records` over their common bins."""
-    kept = [(step, *pair) for step, record in records if (pair := _bins(record)) is not None]
+    kept = [(step, *pair) for step, record in records if (pair := bins_of(record)) is not None]
     bins = np.unique(np.concatenate([bins for _, bins, _ in kept])) if kept else np.empty(0, np.int16)
     shares = np.zeros((len(kept), len(bins)), np.float32)
     for row, (_, own, counts) in enumerate(kept):
@@ -79,8 +95,9 @@ def histograms(records: StepRecords) -> Histograms:
 
 def channels(records: StepRecords) -> Channels:
     """Return the channel profiles of `records` over all channels that occur."""
-    kept = [(step, *profile) for step, record in records if (profile := _profile(record)) is not None]
+    kept = [(step, *profile) for step, record in records if (profile := profile_of(record)) is not None]
     names = np.unique(np.concatenate([names for _, names, _ in kept])) if kept else np.empty(0, np.uint32)
+    answer_limits.check("values (steps x channels)", len(kept) * len(names), answer_limits.CELLS, "ask for fewer steps")
     values = np.full((3, len(kept), len(names)), np.nan, np.float32)
     for row, (_, own, means_and_more) in enumerate(kept):
         values[:, row, np.searchsorted(names, own)] = means_and_more
@@ -95,12 +112,22 @@ def channels(records: StepRecords) -> Channels:
     return Channels(_steps(steps), names.astype(np.uint32), mean, largest, zero, dead_since)
 
 
+def ranks(records: StepRecords, layer: str) -> Ranks:
+    """Return what each process saw of a layer, from the ``step`` records that say so."""
+    kept = [(step, values) for step, record in records if (values := _of_ranks(record, layer)) is not None]
+    number = max((values.shape[1] for _, values in kept), default=0)
+    found = np.full((3, number, len(kept)), np.nan, np.float32)
+    for column, (_, values) in enumerate(kept):
+        found[:, : values.shape[1], column] = values
+    return Ranks(_steps([step for step, _ in kept]), *found)
+
+
 def limits(records: StepRecords) -> Limits:
     """Return the limits of a layer's values, each logged value weighing the same."""
     offset = wire.HISTOGRAM_MAX_BIN
     totals = np.zeros(2 * offset + 1)
     for _, record in records:
-        pair = _bins(record)
+        pair = bins_of(record)
         if pair is not None:
             np.add.at(totals, pair[0].astype(np.int64) + offset, pair[1])
     if not totals.sum():
@@ -127,7 +154,7 @@ def _quantile(bins: Array, counts: Array, share: float) -> float:
     return left + (right - left) * float(min(1.0, max(0.0, inside)))
 
 
-def _bins(record: wire.Record) -> tuple[Array, Array] | None:
+def bins_of(record: wire.Record) -> tuple[Array, Array] | None:
     """Return (bins, counts as float64), None where the record has none that make sense."""
     bins, counts = record.arrays.get("bins"), record.arrays.get("counts")
     if bins is None or counts is None or bins.ndim != 1 or bins.shape != counts.shape or bins.dtype.kind != "i":
@@ -137,7 +164,7 @@ def _bins(record: wire.Record) -> tuple[Array, Array] | None:
     return bins, counts.astype(np.float64)
 
 
-def _profile(record: wire.Record) -> tuple[Array, Array] | None:
+def profile_of(record: wire.Record) -> tuple[Array, Array] | None:
     """Return (channels, [mean, max, zero] stacked), None where the record has none that make sense."""
     parts = [record.arrays.get(name) for name in ("channel_mean", "channel_max", "channel_zero")]
     shapes = {part.shape if part is not None else None for part in parts}
@@ -148,6 +175,18 @@ def _profile(record: wire.Record) -> tuple[Array, Array] | None:
     if names is None or values.ndim != 2 or names.shape != values.shape[1:]:
         return None
     return names.astype(np.int64), values
+
+
+def _of_ranks(record: wire.Record, layer: str) -> Array | None:
+    """Return [rms, absmax, nonfinite] of a layer, [3, R]; None where the record has none that make sense."""
+    layers = record.header.get("layers")
+    parts = [record.arrays.get(name) for name in ("rank_rms", "rank_absmax", "rank_nonfinite")]
+    if not isinstance(layers, list) or layer not in layers or any(part is None for part in parts):
+        return None
+    shapes = {part.shape for part in parts if part is not None}
+    if len(shapes) != 1 or len(shape := shapes.pop()) != 2 or shape[1] != len(layers):
+        return None
+    return np.stack([part[:, layers.index(layer)] for part in parts if part is not None])
 
 
 def _steps(steps: list[int]) -> Array:

@@ -1,117 +1,101 @@
-"""The document and the routes agree: each documented key, array and dtype is in a real answer, and nothing else is."""
+"""The document and the routes agree: every example is the real answer, and what the tables list is all there is."""
 
-import json
 import re
+import urllib.error
+import urllib.request
 from pathlib import Path
-from typing import Any
 
+import http_examples
 import pytest
-import synthetic_log
-from werkzeug.test import Client
+from http_examples import Example
+from served import Site
+from tensorboard_process import eventually, tensorboard
 
-import tensorboard_plugin.actviz.routes as routes
-from tensorboard_plugin.actviz import wire
+from tensorboard_plugin.actviz import limits, responses
+from tensorboard_plugin.actviz.routes import HANDLERS
 from tensorboard_plugin.actviz.series import STATISTICS
-from tensorboard_plugin.actviz.store import Store
 
-DOCUMENT = (Path(routes.__file__).parent / "http_api.md").read_text()
-QUERY = {
-    "runs": {},
-    "timeline": {"run": "lr-0.1"},
-    "model": {"run": "lr-0.1"},
-    "stats": {"run": "lr-0.1", "stat": "mean"},
-    "layer": {"run": "lr-0.1", "layer": "relu2"},
-    "histograms": {"run": "lr-0.1", "layer": "relu2"},
-    "channels": {"run": "lr-0.1", "layer": "relu2"},
-    "maps": {"run": "lr-0.1", "layer": "relu2", "step": "5"},
-    "inputs": {"run": "lr-0.1", "step": "5"},
-}
-TABLE = re.findall(r"^\| `(\w+)` \|(.*?)\| (JSON|container): ", DOCUMENT, re.MULTILINE)
-DTYPES = {"f8": "<f8", "f4": "<f4", "u4": "<u4", "i2": "<i2"}
+DOCUMENT = http_examples.PATH.read_text()
+EXAMPLES = http_examples.examples(DOCUMENT)
+TABLE = re.findall(r"^\| \[`([\w.]+)`\]\(#([\w.]+)\) \|(.*?)\| (JSON|container|CSV|NPY|PNG)", DOCUMENT, re.MULTILINE)
+PARAMETERS = {route: set(re.findall(r"`(\w+)`", cell)) for route, _, cell, _ in TABLE}
+REQUIRED = {route: re.findall(r"`(\w+)`", re.sub(r"\[`\w+`\]|`step` or `layer`", "", cell)) for route, _, cell, _ in TABLE}
+
+
+@pytest.fixture(scope="module")
+def get(example_log: Path) -> http_examples.Get:
+    return http_examples.client(example_log)
 
 
 def section(name: str) -> str:
-    match = re.search(rf"^## {name}\n(.*?)(?=^## |\Z)", DOCUMENT, re.MULTILINE | re.DOTALL)
+    match = re.search(rf"^## {re.escape(name)}\n(.*?)(?=^## |\Z)", DOCUMENT, re.MULTILINE | re.DOTALL)
     assert match, name
     return match.group(1)
 
 
-@pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    top = tmp_path_factory.mktemp("log")
-    synthetic_log.write_log(top, steps=12)
-    (top / "old").mkdir()
-    (top / "old" / "events.out.tfevents.1").touch()
-    restarted = synthetic_log.RunWriter(top / "lr-0.1", "events.out.tfevents.9", synthetic_log.START_S + 500)
-    synthetic_log.write_start(restarted)
-    synthetic_log.write_step(restarted, 10, synthetic_log.values_at(1, 0.5, synthetic_log.digits()))
-    restarted.close()
-    with restarted.path.open("ab") as stream:
-        stream.write(b"damaged" * 10)
-    store = Store({str(top): None})
-    store.refresh()
-    applications = routes.Routes(store, str(top)).applications()
-    found = {route: Client(applications[f"/{route}"]).get("/", query_string=query) for route, query in QUERY.items()}
-    assert {response.status_code for response in found.values()} == {200}
-    return {route: response.data for route, response in found.items()}
+def test_the_table_names_every_route_and_each_has_a_section_with_an_example() -> None:
+    assert {route for route, *_ in TABLE} == {"runs", *HANDLERS}
+    for route, anchor, _, _ in TABLE:
+        assert anchor == route.replace(".", "")
+        assert any(example.route == route for example in http_examples.examples(section(route))), route
+    assert EXAMPLES, "none found"
 
 
-def assert_same_shape(documented: Any, real: Any, where: str) -> None:
-    if isinstance(documented, dict):
-        if where.endswith((".session", ".layers[0]")):  # as the logging side wrote them, which may say more
-            assert set(documented) <= set(real), where
-        else:
-            assert set(real) == set(documented), where
-        for name in documented:
-            assert_same_shape(documented[name], real[name], f"{where}.{name}")
-    elif isinstance(documented, list):
-        assert isinstance(real, list), where
-        for index in range(1 if documented else 0):
-            assert real, f"{where}: the log of this test should have one"
-            assert_same_shape(documented[index], real[index], f"{where}[{index}]")
-    elif type(documented) in (int, float):
-        assert type(real) in (int, float), where
-    else:
-        assert type(real) is type(documented), where
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.request)
+def test_an_example_is_the_real_answer(get: http_examples.Get, example: Example) -> None:
+    real = http_examples.written(example.request, get)
+    assert http_examples.same(example.answer, real), f"{example.answer}\n\nbut the answer is\n\n{real}"
 
 
-def test_the_table_names_every_route_and_its_parameters() -> None:
-    assert [route for route, _, _ in TABLE] == list(QUERY)
-    for route, parameters, _ in TABLE:
-        required = re.sub(r"`\w+` \(optional\)", "", parameters)
-        assert re.findall(r"`(\w+)`", required) == list(QUERY[route]), route
+def test_the_examples_are_the_answers_of_a_tensorboard_process(example_log: Path, tmp_path: Path) -> None:
+    with tensorboard(tmp_path / "out", "--logdir", str(example_log)) as board:
+        eventually(lambda: board.json("runs")["ready"])
+
+        def get(request: str) -> tuple[int, dict[str, str], bytes]:
+            try:
+                with urllib.request.urlopen(f"{board.url}data/plugin/actviz/{request}", timeout=20) as response:
+                    return response.status, dict(response.headers), response.read()
+            except urllib.error.HTTPError as error:
+                return error.code, dict(error.headers), error.read()
+
+        for example in EXAMPLES:
+            real = http_examples.written(example.request, get)
+            assert http_examples.same(example.answer, real), f"{example.request}\n{example.answer}\n\nbut the answer is\n\n{real}"
 
 
-@pytest.mark.parametrize("route", [route for route, _, kind in TABLE if kind == "JSON"])
-def test_json_answers_have_the_documented_keys(answers: dict[str, bytes], route: str) -> None:
-    example = "\n".join(re.findall(r"^    (.*)$", section(route), re.MULTILINE))
-    runs = json.loads(answers[route])
-    if route == "runs":
-        runs["runs"] = [run for run in runs["runs"] if run["run"] == "lr-0.1"]
-    assert_same_shape(json.loads(example), runs, route)
+@pytest.mark.parametrize(
+    ("documented", "real"),
+    [
+        ("200 a, b", "200 a"),
+        ('200 a\n{"x": 1}', '200 a\n{"x": 2}'),
+        ('200 a\n{"x": 1}', '200 a\n{"x": 1, "y": 1}'),
+        ('200 a\n{"x": "1"}', '200 a\n{"x": 1}'),
+        ("200 a\n{}\nv f4 [2]: 1 2", "200 a\n{}\nv f8 [2]: 1 2"),
+        ("200 a\n{}\nv f4 [2]: 1 2", "200 a\n{}\nv f4 [2]: 1 2.001"),
+        ("200 a\n{}\nv f4 [2]: 1 2", "200 a\n{}\nv f4 [2]: 1 nan"),
+        ("200 a\n{}\nv f4 [2]: 1 2", "200 a\n{}"),
+    ],
+)
+def test_the_comparison_of_examples_sees_a_difference(documented: str, real: str) -> None:
+    documented, real = (text if "\n" in text else f"{text}\n{{}}" for text in (documented, real))
+    assert http_examples.same(documented, documented)
+    assert not http_examples.same(documented, real)
 
 
-@pytest.mark.parametrize("route", ["stats", "layer", "histograms", "channels"])
-def test_containers_have_the_documented_header_and_arrays(answers: dict[str, bytes], route: str) -> None:
-    text = re.sub(r"\([^()]*\)", "", section(route))
-    match = re.search(r"Header: (.*?)\.\s+Arrays: (.*?)(?:\.|: the share|\n\n|\Z)", text, re.DOTALL)
-    assert match
-    header = re.findall(r"`(\w+)`", match.group(1))
-    arrays: dict[str, tuple[str, int]] = {}
-    for names, dtype, shape in re.findall(r"((?:`\w+`(?:, )?)+) (\w\d) \[(.*?)\]", re.sub(r"\([^()]*\)", "", match.group(2))):
-        arrays |= {name: (DTYPES[dtype], shape.count(",") + 1) for name in re.findall(r"`(\w+)`", names)}
-    record = wire.unpack(answers[route])
-    assert set(record.header) == {"version", *header}
-    assert {name: (array.dtype.str, array.ndim) for name, array in record.arrays.items()} == arrays
+@pytest.mark.parametrize("route", sorted(PARAMETERS))
+def test_a_route_takes_the_parameters_that_the_table_gives_it_and_no_others(examples: Site, route: str) -> None:
+    queries = [example.query for example in EXAMPLES if example.route == route and example.answer.startswith("200")]
+    queries = [{name: value for name, value in query.items() if name != "since"} for query in queries]
+    for name in sorted(set().union(*PARAMETERS.values()) - {"since"}):
+        taken = any(examples.get(route, **{**query, name: "nonsense"}).status_code != 200 for query in queries)
+        assert taken == (name in PARAMETERS[route]), name
+    for name in REQUIRED[route]:
+        for query in queries:
+            assert examples.error(route, **{each: value for each, value in query.items() if each != name}) == (400, "bad_request")
 
 
-@pytest.mark.parametrize("route", ["maps", "inputs"])
-def test_records_have_the_documented_header(answers: dict[str, bytes], route: str) -> None:
-    (line,) = re.findall(rf"Header fields of `{route}`: (.*?)(?:\. |\n\n)", section("maps, inputs"), re.DOTALL)
-    documented = re.findall(r"`(\w+)`", re.sub(r"\([^()]*\)", "", line))
-    record = wire.unpack(answers[route])
-    assert set(documented) <= set(record.header)
-    assert set(record.arrays) == {"data", "low", "high", "mean"}
+def test_since_is_taken_where_the_table_says_so(examples: Site) -> None:
+    assert {route for route, names in PARAMETERS.items() if "since" in names} == {"changes", "stats"}
 
 
 def test_the_documented_statistics_are_those_there_are() -> None:
@@ -124,4 +108,28 @@ def test_the_documented_error_codes_are_those_there_are() -> None:
     documented: dict[str, int] = {}
     for status, codes in re.findall(r"(\d{3})\s+\((.*?)\)", line):
         documented |= {code: int(status) for code in re.findall(r"`(\w+)`", codes)}
-    assert documented == routes._STATUS
+    assert documented == responses.STATUS
+
+
+def test_the_documented_limits_are_those_in_force() -> None:
+    numbers = [
+        int(number.replace(",", ""))
+        for number in re.findall(r"\b[\d,]*\d\b", "\n".join(re.findall(r"^\| (.*?) \|", section("Limits"), re.M)))
+    ]
+    mebibytes = 1 << 20
+    assert numbers == [
+        limits.CELLS,
+        limits.RECORDS,
+        limits.GRAMS,
+        limits.RECORD_BYTES // mebibytes,
+        limits.READ_S,
+        limits.RANGE_RECORDS,
+        limits.RANGE_BYTES // mebibytes,
+        limits.CSV_ROWS,
+        limits.PICTURE_PIXELS,
+        limits.JSON_BYTES // mebibytes,
+    ]
+    assert limits.RECORD_BYTES == limits.READ_BYTES == limits.NPY_BYTES
+    assert f"at most {limits.NAME_CHARACTERS:,} characters" in section("Parameters")
+    assert f"at most {limits.COLUMNS:,} |" in section("Parameters")
+    assert f"more than {limits.REMOVED_RUNS:,} runs" in section("changes")

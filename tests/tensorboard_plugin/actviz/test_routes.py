@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 import synthetic_log
+from served import Site
 from synthetic_log import LAYERS, RunWriter
-from werkzeug.test import Client, TestResponse
+from werkzeug.test import Client
 
 from tensorboard_plugin.actviz import histories, wire
 from tensorboard_plugin.actviz.routes import STATIC_FILES, Routes
@@ -15,35 +16,6 @@ from tensorboard_plugin.actviz.store import Store
 
 STEPS = list(range(0, 200, 5))
 NAMES = [layer.name for layer in LAYERS]
-
-
-class Site:
-    """The routes over a log, called as TensorBoard calls them."""
-
-    def __init__(self, logdir: Path, static: Path | None = None) -> None:
-        self.logdir = logdir
-        self.store = Store({str(logdir): None})
-        self.store.refresh()
-        self.applications = Routes(self.store, str(logdir), *([static] if static else [])).applications()
-
-    def get(self, route: str, headers: dict[str, str] | None = None, method: str = "GET", **query: Any) -> TestResponse:
-        return Client(self.applications[f"/{route}"]).open("/", query_string=query, headers=headers, method=method)
-
-    def json(self, route: str, **query: Any) -> Any:
-        response = self.get(route, **query)
-        assert (response.status_code, response.mimetype) == (200, "application/json"), response.data
-        return json.loads(response.data)
-
-    def record(self, route: str, **query: Any) -> wire.Record:
-        response = self.get(route, **query)
-        assert (response.status_code, response.mimetype) == (200, "application/octet-stream"), response.data
-        return wire.unpack(response.data)
-
-    def error(self, route: str, **query: Any) -> tuple[int, str]:
-        response = self.get(route, **query)
-        answer = json.loads(response.data)
-        assert set(answer) == {"code", "message"}
-        return response.status_code, answer["code"]
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +89,7 @@ def test_model_lists_the_layers_in_execution_order_and_those_it_lacks(tmp_path: 
     answer = Site(tmp_path).json("model", run="run")
     assert [layer["name"] for layer in answer["layers"]] == [*NAMES, "surprise"]
     assert answer["layers"][0]["shape"] == [64, 16, 26, 26]
-    assert answer["layers"][-1] == {"name": "surprise"}
+    assert answer["layers"][-1] == {"name": "surprise", "records": ["layer", "maps"]}
     assert (answer["model"], answer["step"]) == ("DigitsCNN", 3)
     assert answer["session"]["source"] == "probe"
     assert "version" not in answer["session"]
@@ -223,7 +195,8 @@ def test_inputs_are_those_in_force_at_the_step(tmp_path: Path, writer: RunWriter
         ("timeline", {"run": ""}, (404, "no_run")),
         ("timeline", {"run": "../lr-0.1"}, (404, "no_run")),
         ("timeline", {"run": "/etc"}, (404, "no_run")),
-        ("timeline", {"run": "a\0b\ud7ff" * 5000}, (404, "no_run")),
+        ("timeline", {"run": "a\0b\ud7ff" * 1000}, (404, "no_run")),
+        ("timeline", {"run": "a\0b\ud7ff" * 5000}, (400, "bad_request")),
         ("model", {}, (400, "bad_request")),
         ("model", {"run": "nosuch"}, (404, "no_run")),
         ("stats", {"run": "lr-0.1"}, (400, "bad_request")),
@@ -300,15 +273,16 @@ def test_only_get_is_possible(site: Site, route: str, method: str) -> None:
     ("route", "query"),
     [
         ("runs", {}),
+        ("changes", {}),
         ("timeline", {"run": "lr-0.1"}),
         ("timeline", {"run": "nosuch"}),
         ("stats", {"run": "lr-0.1", "stat": "mean"}),
         ("layer", {"run": "lr-0.1", "layer": "conv1"}),
     ],
 )
-def test_live_answers_are_not_stored_nor_sniffed_nor_shared(site: Site, route: str, query: dict[str, str]) -> None:
+def test_answers_are_not_stored_unless_tagged_nor_sniffed_nor_shared(site: Site, route: str, query: dict[str, str]) -> None:
     headers = site.get(route, headers={"Origin": "http://evil.example"}, **query).headers
-    assert headers.getlist("Cache-Control") == ["no-store"]
+    assert headers.getlist("Cache-Control") == ["private, no-cache" if "ETag" in headers else "no-store"]
     assert headers.getlist("X-Content-Type-Options") == ["nosniff"]
     assert not any(name.lower().startswith("access-control") for name, _ in headers)
 

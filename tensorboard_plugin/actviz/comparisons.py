@@ -1,0 +1,148 @@
+"""Similarity and projection: Gram matrices are looked up and read here, and compared in `similarity`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from werkzeug.wrappers import Request, Response
+
+from tensorboard_plugin.actviz import limits, parameters, responses, similarity
+from tensorboard_plugin.actviz.answers import Handler
+from tensorboard_plugin.actviz.parameters import BadRequestError
+from tensorboard_plugin.actviz.series import EVERYTHING, Indices, Span, Steps, thinned, within
+from tensorboard_plugin.actviz.store import NotLoggedError, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Grams:
+    """One side of a comparison.
+
+    Attributes:
+        logged: how many there are. labels: layers or steps of those that were taken. triangles: [K, n (n + 1) / 2].
+        n: samples.
+    """
+
+    logged: int
+    labels: list[Any]
+    triangles: similarity.Array
+    n: int
+
+
+def compare(store: Store, request: Request) -> Response:
+    run, estimator = parameters.text(request, "run"), parameters.choice(request, "estimator", similarity.ESTIMATORS, "biased")
+    other_run = parameters.text(request, "other_run", run)
+    by_step = parameters.given(request, "step")
+    if by_step == parameters.given(request, "layer"):
+        raise BadRequestError("expected either step (its layers are compared) or layer (its steps are compared)")
+    span = parameters.span(request)
+    most = parameters.number(request, "columns", 2, limits.GRAMS, limits.GRAMS)
+    if by_step:
+        step = parameters.step(request)
+        other_step = parameters.step(request, "other_step", step)
+        asked: dict[str, Any] = {"step": step, "other_run": other_run, "other_step": other_step}
+        sides: list[tuple[Any, ...]] = [(run, step), (other_run, other_step)]
+    else:
+        name = parameters.text(request, "layer")
+        other_layer = parameters.text(request, "other_layer", name)
+        asked = {"layer": name, "other_run": other_run, "other_layer": other_layer}
+        sides = [(run, name), (other_run, other_layer)]
+
+    def side(run: str, what: Any) -> Grams:
+        return _of_layers(store, run, what, most) if by_step else _of_steps(store, run, what, span, most)
+
+    def compute(revision: str) -> Response:
+        one = side(*sides[0])
+        other = one if sides[0] == sides[1] else side(*sides[1])
+        if one.n != other.n:
+            raise BadRequestError(f"the Gram matrices are of {one.n} and of {other.n} samples; only those of the same samples compare")
+        if estimator == "unbiased" and one.n < similarity.UNBIASED_SAMPLES:
+            raise BadRequestError(f"estimator='unbiased' needs {similarity.UNBIASED_SAMPLES} samples or more; here are {one.n}")
+        cka = similarity.cka(*(similarity.directions(each.triangles, each.n, estimator) for each in (one, other)))
+        header = {"run": run, "revision": revision, **asked, "estimator": estimator, "samples": one.n}
+        header |= {"logged": [one.logged, other.logged], "same_inputs": run == other_run or _same_inputs(store, run, other_run)}
+        if by_step:
+            header |= {"layers": one.labels, "other_layers": other.labels}
+            return responses.container("similarity", header, {"cka": cka})
+        steps = {"steps": np.array(one.labels, np.float64), "other_steps": np.array(other.labels, np.float64)}
+        return responses.container("similarity", header, {**steps, "cka": cka})
+
+    return responses.derived(request, store, [run, other_run], compute)
+
+
+def project(store: Store, request: Request) -> Response:
+    run, name = parameters.text(request, "run"), parameters.text(request, "layer")
+    if parameters.given(request, "step"):
+        step = parameters.step(request)
+        span = (step, step)
+    else:
+        span = parameters.span(request)
+    most = parameters.number(request, "columns", 2, limits.GRAMS, limits.GRAMS)
+
+    def compute(revision: str) -> Response:
+        grams = _of_steps(store, run, name, span, most)
+        found = similarity.project(grams.triangles, grams.n)
+        header = {"run": run, "revision": revision, "layer": name, "samples": grams.n, "logged": grams.logged}
+        arrays = {"steps": np.array(grams.labels, np.float64), "points": found.points}
+        arrays |= {"explained": found.explained, "participation": found.participation}
+        return responses.container("projection", header, arrays)
+
+    return responses.derived(request, store, [run], compute)
+
+
+def _of_steps(store: Store, run: str, layer: str, span: Span, most: int) -> Grams:
+    logged, records = store.over_steps(run, "gram", layer, span, most)
+    where = f"run={run!r}, layer={layer!r}" + (f", step={span[0]}" if span[0] == span[1] else "")
+    if not logged:
+        raise NotLoggedError("no_data", f"No Gram matrices for {where}")
+    return _grams(logged, [(step, record.arrays.get("gram")) for step, record in records], where)
+
+
+def _of_layers(store: Store, run: str, step: int, most: int) -> Grams:
+    with store.run(run) as index:
+        known = index.layers_with("gram")
+        order = {layer: place for place, layer in enumerate(index.layer_names())}
+    known.sort(key=lambda layer: order.get(layer, len(order)))
+
+    def at(steps: Steps) -> Indices:
+        return within(steps, (step, step))
+
+    found = [location for layer in known for location in store.locate(run, "gram", layer, at)[1]]
+    if not found:
+        raise NotLoggedError("no_data", f"No Gram matrices for run={run!r}, step={step}")
+    records = store.decoded(store.fitting([found[index] for index in thinned(len(found), most)]))
+    return _grams(
+        len(found), [(record.header.get("layer"), record.arrays.get("gram")) for _, record in records], f"run={run!r}, step={step}"
+    )
+
+
+def _grams(logged: int, pairs: Sequence[tuple[Any, similarity.Array | None]], where: str) -> Grams:
+    """Return what makes sense: where the samples became others on the way, those of the newest number of them."""
+    sized = [(label, gram, n) for label, gram in pairs if gram is not None and (n := similarity.samples(gram)) is not None]
+    if not sized:
+        raise NotLoggedError("no_data", f"No Gram matrices that can be read for {where}")
+    n = sized[-1][2]
+    kept = [(label, gram) for label, gram, number in sized if number == n]
+    return Grams(logged, [label for label, _ in kept], similarity.stacked([gram for _, gram in kept], n), n)
+
+
+def _same_inputs(store: Store, run: str, other_run: str) -> bool | None:
+    """Say whether two runs show the same samples, as far as their newest inputs tell; None where neither can be drawn."""
+    newest = []
+    for each in (run, other_run):
+        _, records = store.over_steps(each, "inputs", None, EVERYTHING, 2)
+        if not records:
+            return None
+        newest.append(records[-1][1])
+    pictures = [record.arrays for record in newest]
+    if not any(pictures):
+        return None
+    same = all(np.array_equal(pictures[0].get(name, _NOTHING), pictures[1].get(name, _NOTHING)) for name in ("data", "low", "high"))
+    return same and newest[0].header.get("labels") == newest[1].header.get("labels")
+
+
+_NOTHING = np.empty(0)
+
+HANDLERS: dict[str, Handler] = {"similarity": compare, "projection": project}
