@@ -1,4 +1,4 @@
-"""Attention weights, recomputed for the shown samples from what attention was called with.
+"""Attention weights of the shown samples: recomputed from what attention was called with, or as a module returns them.
 
 Fused kernels never hold the weights; they are softmax(q k^T * scale + mask), here in float32 and without dropout.
 """
@@ -7,22 +7,22 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from actviz_tb import maps
+from actviz_tb import maps, outputs
 from actviz_tb.maps import Limits, Maps
 
+ATTENDING = frozenset(("scaled_dot_product_attention", "multi_head_attention_forward", "softmax"))
+"""Plain names of the functions that `of_call` knows."""
 MAX_LOGITS = 1 << 19
 """So many logits a layer are recomputed: first fewer samples are kept, then evenly spaced queries."""
-
-
-FUNCTIONS = ("scaled_dot_product_attention", "multi_head_attention_forward", "softmax")
-"""Plain names of the functions that may attend, see `of_call`."""
+_PROOF_TOLERANCE = 1e-2
+"""Of a sum of weights in bfloat16, which add up to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,11 @@ class Attention:
 
     Attributes:
         maps: weights as maps of T queries x S keys, a channel a head.
-        entropy: of a query's weights, in nats, mean over the queries, float32 [samples, heads].
-        largest_logit: before the softmax, masked ones aside, float32 [samples, heads].
+        entropy: of a query's weights, in nats, mean over the queries that look at anything, float32 [samples, heads]; NaN without any.
+        largest_logit: before the softmax, masked ones aside, float32 [samples, heads]; NaN where the weights alone are known.
         shape: (N, H, T, S) of the whole call.
         queries: indices of the queries kept, None when all are.
+        proof: whether these are weights, as a tensor, for which nothing waits; None: they are.
     """
 
     maps: Maps
@@ -42,66 +43,101 @@ class Attention:
     largest_logit: Tensor
     shape: tuple[int, ...]
     queries: tuple[int, ...] | None
+    proof: Tensor | None = None
 
     def tensors(self) -> tuple[Tensor, ...]:
-        return (*self.maps.tensors(), self.entropy, self.largest_logit)
+        return (*self.maps.tensors(), self.entropy, self.largest_logit, *(() if self.proof is None else (self.proof,)))
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An attention call: query [N, H, T, E], key [N, H, S, E], mask (added to the logits) broadcastable to [N, H, T, S] or None."""
+    """An attention call.
+
+    Attributes:
+        query: [N, H, T, E].
+        key: [N, G, S, E]; H is a multiple of G.
+        mask: what is added to the logits, broadcastable to [N, H, T, S]; None: nothing.
+        causal: the i-th query sees the first i keys.
+        scale: of the products.
+        samples: how many there were; N may be fewer.
+    """
 
     query: Tensor
     key: Tensor
     mask: Tensor | None
     causal: bool
     scale: float
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        return (*self.query.shape[:3], self.key.shape[2])
+    samples: int
 
 
-def of_call(name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], limits: Limits) -> Attention | None:
+def of_call(kind: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], limits: Limits) -> Attention | None:
     """Return the attention of a function's call, None where it is not one that attends.
 
     Args:
-        name: the function's plain name: `scaled_dot_product_attention`, `multi_head_attention_forward`, or a `softmax` of
-            (N, H, T, S) over its last axis, as modules do that compute the weights themselves.
+        kind: the function's plain name: `scaled_dot_product_attention`, `multi_head_attention_forward`, or a `softmax` over the last axis
+            of (N, H, T, S), or of (N, T, T) for a single head, as modules do that compute the weights themselves.
     """
-    if name == "scaled_dot_product_attention":
-        return compute(_scaled_dot_product(*args, **kwargs), limits)
-    if name == "multi_head_attention_forward":
-        return compute(_multi_head(inspect.signature(function).bind(*args, **kwargs).arguments), limits)
-    if name == "softmax":
-        logits, axis = (*args, kwargs.get("dim"))[:2] if args else (kwargs["input"], kwargs.get("dim"))
-        if logits.ndim == 4 and axis in (-1, 3) and logits.numel():
-            return _subset(logits, limits)
-    return None
-
-
-def compute(call: Call, limits: Limits) -> Attention | None:
-    """Recompute the weights of the first samples; None where the call has no element."""
-    count, heads, queries, keys = call.shape
-    if not count * heads * queries * keys:
+    if kind == "scaled_dot_product_attention":
+        call = _scaled_dot_product(*args, **kwargs)
+    elif kind == "multi_head_attention_forward":
+        call = _multi_head(inspect.signature(function).bind(*args, **kwargs).arguments, limits.samples)
+    else:
+        logits, axis = _softmax(*args, **kwargs)
+        square = logits.ndim == 3 and logits.shape[1] == logits.shape[2] > 1
+        if (logits.ndim != 4 and not square) or axis not in (-1, logits.ndim - 1) or outputs.unrecordable(logits) is not None:
+            return None
+        logits = logits[:, None] if square else logits
+        shape = tuple(logits.shape)
+        samples, kept = _kept(shape, limits)
+        return _summarise(_thinned(logits[:samples], 2, kept).float(), shape, limits, kept)
+    if outputs.unrecordable(call.query) is not None or outputs.unrecordable(call.key) is not None:
         return None
-    samples, kept = _kept(call.shape, limits)
-    rows = queries if kept is None else len(kept)
-    query = maps.thinned(call.query[:samples], 2, rows)
-    logits = (query.float() * call.scale) @ call.key[:samples].float().transpose(-2, -1)
+    return compute(call, limits)
+
+
+def of_returned(weights: Tensor, lengths: Collection[int], limits: Limits) -> Attention | None:
+    """Return the attention whose weights a module put out as a part of its output; None for a part that holds something else.
+
+    Weights are (N, H, T, S) or (N, T, S), not negative, and add up to 1 over the last axis. Whether they do is known at once on the CPU;
+    elsewhere it is left to `Attention.proof`, since asking would have to wait for the device.
+
+    Args:
+        weights: detached.
+        lengths: sizes of the module's inputs. S is one of them in (N, T, S), else it may be classes that a softmax chose from.
+    """
+    if weights.ndim not in (3, 4) or weights.shape[-1] < 2 or outputs.unrecordable(weights) is not None:
+        return None
+    if weights.ndim == 3 and weights.shape[-1] not in lengths:
+        return None
+    weights = weights if weights.ndim == 4 else weights[:, None]
+    shape = tuple(weights.shape)
+    samples, kept = _kept(shape, limits)
+    shown = _thinned(weights[:samples], 2, kept).float()
+    sums = shown.sum(-1)
+    proof = (shown >= 0).all() & (((sums - 1).abs() <= _PROOF_TOLERANCE) | (sums == 0)).all() & (sums > 0).any()
+    if proof.device.type == "cpu" and not proof:
+        return None
+    unknown = torch.full(shown.shape[:2], math.nan, device=shown.device)
+    return _of_weights(shown, sums > 0, unknown, shape, limits, kept, proof)
+
+
+def compute(call: Call, limits: Limits) -> Attention:
+    """Recompute the weights of the first samples."""
+    heads = max(each.shape[1] for each in (call.query, call.key, call.mask) if each is not None)
+    queries, keys = call.query.shape[2], call.key.shape[2]
+    shape = (call.samples, heads, queries, keys)
+    samples, kept = _kept(shape, limits)
+    query, key = _thinned(call.query[:samples], 2, kept).float(), call.key[:samples].float()
+    if 1 < key.shape[1] < heads:
+        key = key.repeat_interleave(heads // key.shape[1], 1)
+    logits = (query * call.scale) @ key.transpose(-2, -1)
     if call.mask is not None:
-        mask = call.mask.expand(count, heads, queries, keys)[:samples]
-        logits = logits + maps.thinned(mask, 2, rows).float()
+        mask = call.mask[:samples]
+        logits = logits + (mask if mask.shape[2] == 1 else _thinned(mask, 2, kept)).float()
     if call.causal:
         ahead = torch.ones(queries, keys, dtype=torch.bool, device=logits.device).triu(1)
-        logits = logits.masked_fill(maps.thinned(ahead, 0, rows), -math.inf)
-    return summarise(logits, call.shape, limits, kept)
-
-
-def _subset(logits: Tensor, limits: Limits) -> Attention:
-    samples, kept = _kept(tuple(logits.shape), limits)
-    shown = logits[:samples] if kept is None else maps.thinned(logits[:samples], 2, len(kept))
-    return summarise(shown.float(), tuple(logits.shape), limits, kept)
+        logits = logits.masked_fill(_thinned(ahead, 0, kept), -math.inf)
+    return _summarise(logits.expand(samples, heads, -1, -1), shape, limits, kept)
 
 
 def _kept(shape: tuple[int, ...], limits: Limits) -> tuple[int, tuple[int, ...] | None]:
@@ -112,15 +148,38 @@ def _kept(shape: tuple[int, ...], limits: Limits) -> tuple[int, tuple[int, ...] 
     return samples, None if len(kept) == queries else kept
 
 
-def summarise(logits: Tensor, shape: tuple[int, ...], limits: Limits, queries: tuple[int, ...] | None = None) -> Attention:
-    """Return maps, entropy and largest logit of logits [samples, H, T, S]; a query that may look at nothing has no weight."""
+def _thinned(tensor: Tensor, axis: int, kept: tuple[int, ...] | None) -> Tensor:
+    return tensor if kept is None else maps.thinned(tensor, axis, len(kept))
+
+
+def _summarise(logits: Tensor, shape: tuple[int, ...], limits: Limits, queries: tuple[int, ...] | None) -> Attention:
+    """Return the attention of logits [samples, H, T, S]; a query that may look at nothing has no weight."""
     weights = torch.softmax(logits, -1)
+    looking = None
     if logits.device.type != "cpu" or bool(torch.isneginf(logits).any()):
-        weights = weights.masked_fill(torch.isneginf(logits).all(-1, keepdim=True), 0.0)
-    entropy = torch.special.entr(weights).sum(-1).mean(-1)
+        looking = ~torch.isneginf(logits).all(-1)
+        weights = weights.masked_fill(~looking[..., None], 0.0)
+    return _of_weights(weights, looking, logits.amax((-2, -1)), shape, limits, queries)
+
+
+def _of_weights(
+    weights: Tensor,
+    looking: Tensor | None,
+    largest_logit: Tensor,
+    shape: tuple[int, ...],
+    limits: Limits,
+    queries: tuple[int, ...] | None,
+    proof: Tensor | None = None,
+) -> Attention:
+    entropy = torch.special.entr(weights).sum((-2, -1)) / (weights.shape[2] if looking is None else looking.sum(-1))
     found = maps.extract(weights, "channels", 1, limits)
     assert found is not None
-    return Attention(found, entropy, logits.amax((-2, -1)), shape, queries)
+    return Attention(found, entropy, largest_logit, shape, queries, proof)
+
+
+def _softmax(input: Tensor, dim: object = None, *rest: Any, **options: Any) -> tuple[Tensor, object]:
+    """Read the arguments of ``torch.softmax``, ``torch.nn.functional.softmax`` or ``Tensor.softmax``."""
+    return input, dim
 
 
 def _scaled_dot_product(
@@ -133,63 +192,66 @@ def _scaled_dot_product(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Call:
-    if enable_gqa:
-        key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)
-    mask = None
-    if attn_mask is not None:
-        mask = _added(~attn_mask if attn_mask.dtype == torch.bool else attn_mask)
-        while mask.ndim < query.ndim:
-            mask = mask[None]
-        mask = _four(mask.expand(*query.shape[:-2], *mask.shape[-2:]))
+    mask = attn_mask
+    if mask is not None:
+        if hasattr(mask, "_materialize"):  # of torch.nn.attention.bias, which holds no values
+            mask = mask._materialize(query.device)
+        mask = _added(~mask if mask.dtype == torch.bool else mask)
+        mask = mask.expand(*(1,) * (query.ndim - mask.ndim), *mask.shape)
+        if query.ndim > 4:
+            mask = mask.expand(*query.shape[:-2], *mask.shape[-2:])
+        mask = _four(mask, enable_gqa)
+    query, key = _four(query, enable_gqa), _four(key, enable_gqa)
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    return Call(_four(query), _four(key), mask, is_causal, scale)
+    return Call(query, key, mask, is_causal, scale, max(len(query), len(key), 0 if mask is None else len(mask)))
 
 
-def _four(tensor: Tensor) -> Tensor:
-    """Return the tensor as [N, H, ..., ...]: one head where it has none, one sample where it has neither."""
+def _four(tensor: Tensor, headed: bool) -> Tensor:
+    """Return the tensor as [N, H, ..., ...]; of three axes the first is the heads where the call has some, else the samples."""
     if tensor.ndim == 2:
         return tensor[None, None]
     if tensor.ndim == 3:
-        return tensor[:, None]
+        return tensor[None] if headed else tensor[:, None]
     return tensor.flatten(1, -3)
 
 
-def _multi_head(arguments: dict[str, Any]) -> Call:
+def _multi_head(arguments: dict[str, Any], samples: int) -> Call:
     """Read the arguments of `torch.nn.functional.multi_head_attention_forward`: query [T, N, E], key [S, N, E]."""
     query, key, heads = arguments["query"], arguments["key"], arguments["num_heads"]
     if query.ndim == 2:
         query, key = query[:, None], key[:, None]
-    width = query.shape[-1]
-    bias = arguments["in_proj_bias"]
+    count, width = query.shape[1:]
+    query, key = query[:, :samples], key[:, :samples]
     if arguments.get("use_separate_proj_weight"):
         weights = arguments["q_proj_weight"], arguments["k_proj_weight"]
     else:
         weights = arguments["in_proj_weight"][:width], arguments["in_proj_weight"][width : 2 * width]
-    biases = (None, None) if bias is None else (bias[:width], bias[width : 2 * width])
-    query = nn.functional.linear(query, weights[0], biases[0])
-    key = nn.functional.linear(key, weights[1], biases[1])
+    bias = arguments["in_proj_bias"]
+    biases = (None, None) if bias is None else (bias[:width].float(), bias[width : 2 * width].float())
+    # In float32, since under autocast the input may be of another type than the weights.
+    query = nn.functional.linear(query.float(), weights[0].float(), biases[0])
+    key = nn.functional.linear(key.float(), weights[1].float(), biases[1])
     if arguments.get("bias_k") is not None:
-        key = torch.cat([key, arguments["bias_k"].expand(1, *key.shape[1:])])
+        key = torch.cat([key, arguments["bias_k"].float().expand(1, *key.shape[1:])])
     query, key = (part.reshape(*part.shape[:-1], heads, -1).permute(1, 2, 0, 3) for part in (query, key))
     if arguments.get("static_k") is not None:
-        key = arguments["static_k"].reshape(-1, heads, *arguments["static_k"].shape[1:])
+        key = arguments["static_k"].reshape(-1, heads, *arguments["static_k"].shape[1:])[:samples]
     if arguments.get("add_zero_attn"):
         key = torch.cat([key, key.new_zeros(*key.shape[:2], 1, key.shape[3])], 2)
-    queries = query.shape[2]
-    keys = key.shape[2]
     attn_mask, padding = arguments.get("attn_mask"), arguments.get("key_padding_mask")
+    # A hint that the mask is causal, which torch believes where it then needs no mask.
+    causal = bool(arguments.get("is_causal")) and padding is None and not arguments.get("need_weights", True)
     added = []
-    if attn_mask is not None:
-        added.append(_added(attn_mask).reshape(-1, heads if attn_mask.ndim == 3 else 1, queries, attn_mask.shape[-1]))
+    if attn_mask is not None and not causal:
+        added.append(_added(attn_mask).reshape(-1, heads if attn_mask.ndim == 3 else 1, *attn_mask.shape[-2:]))
     if padding is not None:
         added.append(_added(padding).reshape(-1, 1, 1, padding.shape[-1]))
     mask: Tensor | None = None
     for each in added:
         # Keys that were appended (bias_k, add_zero_attn) may always be looked at.
-        each = nn.functional.pad(each, (0, keys - each.shape[-1]))
+        each = nn.functional.pad(each[:samples], (0, key.shape[2] - each.shape[-1]))
         mask = each if mask is None else mask + each
-    causal = bool(arguments.get("is_causal")) and attn_mask is None
-    return Call(query, key, mask, causal, 1 / math.sqrt(query.shape[-1]))
+    return Call(query, key, mask, causal, 1 / math.sqrt(query.shape[-1]), count)
 
 
 def _added(mask: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils.hooks import RemovableHandle
 
 from actviz_tb import compiler, outputs
@@ -46,7 +47,8 @@ class LayerOutput:
     same_as: str | None = None
 
 
-Sink = Callable[[LayerOutput], None]
+Sink = Callable[[LayerOutput], bool]
+"""Takes an output; says whether it is recorded."""
 OnFault = Callable[[str, Exception], None]
 OnSkip = Callable[[str, str], None]
 
@@ -64,8 +66,8 @@ class Observer:
     def enter(self, name: str, module: nn.Module) -> None:
         """A module begins."""
 
-    def leave(self, name: str, module: nn.Module) -> None:
-        """It has ended."""
+    def leave(self, name: str, module: nn.Module, inputs: object, output: object) -> None:
+        """It has ended, with an output of None by an exception."""
 
     def inputs(self, values: object) -> tuple[str, ...]:
         """Return the names of the layers that tensors come from."""
@@ -90,6 +92,7 @@ class ForwardHooks:
         sink, on_fault: see above.
         on_skip: told of an output that is not recorded, and why.
         observer: told of all of `observed`, the modules in which functions may run.
+        bare: those of both on which no hook may lie: torch's global hooks tell of them.
     """
 
     def __init__(
@@ -100,6 +103,7 @@ class ForwardHooks:
         on_skip: OnSkip | None = None,
         observer: Observer | None = None,
         observed: Sequence[SelectedModule] = (),
+        bare: frozenset[nn.Module] = frozenset(),
     ) -> None:
         self.fired: set[str] = set()
         self._selected = selected
@@ -109,16 +113,17 @@ class ForwardHooks:
         self._observer = observer or Observer()
         self._observed = observed
         self._paths = {each.name for each in (*selected, *observed)}
+        self._bare = bare
         self._last: list[Tensor] = []
         self._handles: list[RemovableHandle] = []
 
     def attach(self) -> None:
         for each in self._observed:
-            self._handles.append(add_pre_hook(each.module, self._enter(each.name)))
+            self._before(each.module, self._enter(each.name))
         for each in self._selected:
-            self._handles.append(add_hook(each.module, self._hook(each), with_kwargs=True))
+            self._after(each.module, self._hook(each))
         for each in self._observed:
-            self._handles.append(add_hook(each.module, self._leave(each.name)))
+            self._after(each.module, self._leave(each.name), always_call=True)
 
     def detach(self) -> None:
         while self._handles:
@@ -132,15 +137,42 @@ class ForwardHooks:
     def __exit__(self, *exception: object) -> None:
         self.detach()
 
+    def _before(self, module: nn.Module, hook: Callable[[nn.Module, Any], None]) -> None:
+        if module in self._bare:
+            handle = register_module_forward_pre_hook(lambda called, *rest: hook(called, *rest) if called is module else None)
+        else:
+            handle = add_pre_hook(module, hook)
+        self._handles.append(handle)
+
+    def _after(self, module: nn.Module, hook: Callable[[nn.Module, Any, Any, Any], None], always_call: bool = False) -> None:
+        if module in self._bare:
+
+            def of_this(called: nn.Module, args: Any, *rest: Any) -> None:
+                if called is module:
+                    # After an exception torch calls global hooks without the keyword arguments.
+                    hook(called, args, rest[0] if len(rest) > 1 else {}, rest[-1])
+
+            handle = register_module_forward_hook(of_this, with_kwargs=True, always_call=always_call)
+        else:
+            handle = add_hook(module, hook, with_kwargs=True, always_call=always_call)
+        self._handles.append(handle)
+
     def _enter(self, name: str) -> Callable[[nn.Module, Any], None]:
         def pre_hook(module: nn.Module, args: Any) -> None:
-            self._observer.enter(name, module)
+            try:
+                self._observer.enter(name, module)
+            except Exception as error:  # whatever goes wrong here must not stop the training
+                self._on_fault(name, error)
 
         return pre_hook
 
-    def _leave(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(module: nn.Module, args: Any, output: Any) -> None:
-            self._observer.leave(name, module)
+    def _leave(self, name: str) -> Callable[[nn.Module, Any, Any, Any], None]:
+        def hook(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+            try:
+                with torch._C.DisableTorchFunction():
+                    self._observer.leave(name, module, (args, kwargs), output)
+            except Exception as error:  # whatever goes wrong here must not stop the training
+                self._on_fault(name, error)
 
         return hook
 
@@ -173,16 +205,15 @@ class ForwardHooks:
         if call >= MAX_CALLS:
             self._skip(f"{selected.name}:{MAX_CALLS}...", f"more than {MAX_CALLS} calls in one forward")
             return
-        # A block's output was put out by one of its children; a leaf's is made from what it was given.
-        sources = self._observer.inputs(inputs) if selected.always else ()
         for suffix, tensor in found:
             suffix = self._part(selected.name, suffix)
             same_as = self._observer.same_as(tensor)
             if selected.always or not (same_as or any(tensor is last for last in self._last)):
-                made_from = (same_as,) if same_as else sources or self._observer.inputs(tensor)
+                # What is known of the tensor itself is what children and functions inside made it from.
+                made_from = (same_as,) if same_as else self._observer.inputs(tensor) or self._observer.inputs(inputs)
                 kind = class_name(selected.module)
-                self._sink(LayerOutput(name + suffix, selected.name, kind, selected.module, call, tensor, made_from, same_as))
-                self._observer.produced(name + suffix, tensor)
+                if self._sink(LayerOutput(name + suffix, selected.name, kind, selected.module, call, tensor, made_from, same_as)):
+                    self._observer.produced(name + suffix, tensor)
         self._last = [tensor for _, tensor in found]
 
     def _part(self, name: str, suffix: str) -> str:

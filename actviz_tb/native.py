@@ -64,7 +64,7 @@ def summarise(
     # One allocation: eight bytes an entry first.
     sizes = (8 * channels, 8 * channels, 4 * channels, 4 * channels, 8 * channels, 8 * 4, 8 * 5, 8 * CODES)
     dtypes = (torch.int64, torch.float64, torch.float32, torch.float32, torch.int64, torch.float64, torch.int64, torch.int64)
-    found = torch.empty(sum(sizes), dtype=torch.uint8).split_with_sizes(sizes)
+    found = torch.empty(sum(sizes), dtype=torch.uint8, device="cpu").split_with_sizes(sizes)
     bounds = [argument for each in thresholds for argument in (each is not None, each or 0.0)]
     failed = library.actviz_summarise(
         x.data_ptr(), outer, channels, inner, stride, near_zero, *bounds, _threads(x.numel()), *(each.data_ptr() for each in found)
@@ -88,8 +88,8 @@ def maps(x: Tensor, channels: tuple[int, ...], pool: tuple[int, int]) -> tuple[T
     library = _library()
     assert library is not None
     samples, kept, (height, width) = len(x), len(channels), x.shape[2:]
-    data = torch.empty(samples, kept, -(-height // pool[0]), -(-width // pool[1]), dtype=torch.uint8)
-    low, high, mean = torch.empty(3, samples, kept).unbind(0)
+    data = torch.empty(samples, kept, -(-height // pool[0]), -(-width // pool[1]), dtype=torch.uint8, device="cpu")
+    low, high, mean = torch.empty(3, samples, kept, device="cpu").unbind(0)
     failed = library.actviz_maps(
         x.data_ptr(),
         samples,

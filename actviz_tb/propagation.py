@@ -228,12 +228,13 @@ _IMAGE_TYPES = frozenset(each.__name__ for each in _IMAGE_MODULES)
 def _run(model: nn.Module, selected: list[selection.SelectedModule], x: Any) -> Activations:
     found: list[Activation] = []
 
-    def sink(output: LayerOutput) -> None:
+    def sink(output: LayerOutput) -> bool:
         tensor = output.tensor.detach()
         if tensor.numel() == 0:
             warnings.warn(f"{output.name!r} has no element (shape {tuple(tensor.shape)}) and is left out", ActvizWarning, stacklevel=2)
-            return
+            return False
         found.append(_activation(output.name, output.kind, tensor.clone(), output.module))
+        return True
 
     def on_fault(layer: str, error: Exception) -> None:
         warnings.warn(f"capturing layer {layer!r} failed: {type(error).__name__}: {error}", ActvizWarning, stacklevel=2)

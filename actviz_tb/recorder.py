@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.utils.hooks import RemovableHandle
 
-from actviz_tb import compiler, distributed, encode, selection
+from actviz_tb import compiler, distributed, encode, fused, selection
 from actviz_tb.distributed import Merger
 from actviz_tb.errors import ArgumentError, LoggingError
-from actviz_tb.functions import Functions, function_name
+from actviz_tb.functions import Functions
 from actviz_tb.gradients import GradientRecording
 from actviz_tb.hooks import ForwardHooks, LayerOutput, OnFault, add_hook
 from actviz_tb.maps import Limits
@@ -111,18 +113,21 @@ class StepRecorder:
             return False
         recording = Recording(options.limits if probed is None and self.writes else None, with_statistics=True, scratch=self._scratch)
         if probed is None:
-            recording.add_inputs((*args, kwargs))
+            with torch._C.DisableTorchFunction():  # as wherever we compute: it is none of the business of the user's function modes
+                recording.add_inputs((*args, kwargs))
+        bare = fused.fused(model)
+        if bare:
+            selected, observed = self._outside(fused.inside(bare), selected, observed)
         self._meter.hooked.update(each.name for each in selected)
         if options.gradients and self.writes:
             self._gradients = self._gradient_recording(step)
         self._step = _Step(
-            *self._observers(recording, selected, observed, self._gradients),
+            *self._observers(recording, selected, observed, bare, self._gradients),
             recording,
             probed,
             step,
             time.time(),
             lambda: self._finish(model),
-            observed[0].name,
         )
         self._step.start(called, (args, kwargs), time.perf_counter() - started)
         return True
@@ -139,31 +144,50 @@ class StepRecorder:
             self._gradients.end()
             self._gradients = None
 
+    def _outside(
+        self, inside: frozenset[nn.Module], selected: list[SelectedModule], observed: list[SelectedModule]
+    ) -> tuple[list[SelectedModule], list[SelectedModule]]:
+        """Return what is left without the modules inside fused layers."""
+        for each in selected:
+            if each.module in inside:
+                self._skip(each.name, "inside a frozen transformer layer, which runs as one fused kernel")
+        return [each for each in selected if each.module not in inside], [each for each in observed if each.module not in inside]
+
     def _observers(
         self,
         recording: Recording,
         selected: list[SelectedModule],
         observed: list[SelectedModule],
+        bare: frozenset[nn.Module] = frozenset(),
         gradients: GradientRecording | None = None,
     ) -> tuple[ForwardHooks, Functions]:
         options = self._options
+        one_at_a_time = threading.Lock()  # models that run branches in threads of their own
 
-        def sink(output: LayerOutput) -> None:
+        def sink(output: LayerOutput) -> bool:
             try:
-                recording.add(output)
+                with one_at_a_time:
+                    recording.add(output)
             except Unrecordable as reason:
                 self._skip(output.name, str(reason))
-            else:
-                if gradients is not None:
-                    gradients.add(output)
+                return False
+            if gradients is not None:
+                gradients.add(output)
+            return True
 
-        def attended(place: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-            recording.add_attention(place, function, function_name(function), args, kwargs)
-
-        inside = frozenset(each.name for each in selected) if options.functional else frozenset()
-        root = "" if options.name else observed[0].name
-        functions = Functions(sink, self._on_fault, self._skip, inside, root, attended if options.attention else None)
-        return ForwardHooks(selected, sink, self._on_fault, self._skip, functions, observed), functions
+        functions = Functions(
+            sink,
+            self._on_fault,
+            self._skip,
+            observed[0],
+            named=bool(options.name),
+            selected=frozenset(each.name for each in selected),
+            functional=options.functional,
+            attended=recording.add_attention if options.attention else None,
+            returned=recording.add_returned_attention if options.attention else None,
+            bare=bare,
+        )
+        return ForwardHooks(selected, sink, self._on_fault, self._skip, functions, observed, bare), functions
 
     def _skip(self, name: str, reason: str) -> None:
         self._meter.skipped[name] = reason
@@ -172,7 +196,8 @@ class StepRecorder:
         self, probe: Probe, model: nn.Module, selected: list[SelectedModule], observed: list[SelectedModule]
     ) -> Recording | None:
         recording = Recording(self._options.limits, with_statistics=False, scratch=self._scratch, gram_samples=probe.samples)
-        recording.add_inputs(probe.first_tensor())
+        with torch._C.DisableTorchFunction():
+            recording.add_inputs(probe.first_tensor())
         hooks, functions = self._observers(recording, selected, observed)
         eager = compiler.EagerStep()
         eager.start()
@@ -215,7 +240,8 @@ class StepRecorder:
         assert step is not None
         self.stop()
         try:
-            self._hand_over(model, step)
+            with torch._C.DisableTorchFunction():
+                self._hand_over(model, step)
         except LoggingError:
             raise
         except Exception as error:  # whatever goes wrong here must not stop the training
@@ -307,7 +333,6 @@ class _Step:
         number: int,
         wall_time_s: float,
         on_end: Callable[[], None],
-        root: str,
     ) -> None:
         self.hooks = hooks
         self.recording = recording
@@ -317,7 +342,6 @@ class _Step:
         self.before_s = 0.0
         self._functions = functions
         self._on_end = on_end
-        self._root = root
         self._eager = compiler.EagerStep()
         self._root_handle: RemovableHandle | None = None
 
@@ -332,7 +356,6 @@ class _Step:
         self._root_handle = add_hook(called, ended, always_call=True)
         self._eager.start()
         self._functions.start(inputs)
-        self._functions.enter(self._root, called)  # its hooks that come before the forward are already under way
         self.before_s = before_s + time.perf_counter() - started
 
     def stop(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -133,6 +134,7 @@ class Recording:
     _maps: dict[str, tuple[Maps, tuple[int, ...]]] = field(default_factory=dict)
     _grams: dict[str, Tensor] = field(default_factory=dict)
     _attention: dict[str, Attention] = field(default_factory=dict)
+    _returned: list[weakref.ref[Tensor]] = field(default_factory=list)
 
     @outputs.outside_transforms()
     def add(self, output: LayerOutput) -> None:
@@ -165,7 +167,7 @@ class Recording:
                 self._grams[name] = gram
         shape, dtype = tuple(tensor.shape), str(output.tensor.dtype).removeprefix("torch.")
         self.layers.append(LayerDescription(name, output.path, output.kind, output.call, shape, dtype, layout, channel_axis, output.inputs))
-        self.seconds[name] = time.perf_counter() - started
+        self._add_seconds(name, started)
 
     def add_maps(self, name: str, tensor: Tensor, layout: str | None, channel_axis: int | None) -> None:
         """Keep the maps of a tensor under a name."""
@@ -175,24 +177,53 @@ class Recording:
         if extracted is not None:
             self._maps[name] = (extracted, tuple(tensor.shape))
 
-    def add_attention(self, place: str, function: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Keep the weights of an attention call for the shown samples; other functions are passed over.
+    def add_attention(self, layer: str, kind: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Keep the weights of an attention call for the shown samples.
 
         Args:
-            place: where the function was called.
-            name: of the function.
+            layer: name under which they are kept; the first that has it keeps it.
+            kind, function: the function's plain name and itself.
+
+        Returns:
+            Whether the call is one that attends.
         """
-        if self.limits is None or place in self._attention or name not in attention.FUNCTIONS:
-            return
+        if self.limits is None or layer in self._attention:
+            return False
         started = time.perf_counter()
         tensors = [tensor for _, tensor in outputs.tensors((args, kwargs))]
         if not tensors or not all(tensor is outputs.readable(tensor) and outputs.is_plain(tensor) for tensor in tensors):
-            return
+            return False
         with _exactly(tensors[0]):
-            found = attention.of_call(name, function, args, kwargs, self.limits)
-        if found is not None:
-            self._attention[place] = found
-            self.seconds[place] = self.seconds.get(place, 0.0) + time.perf_counter() - started
+            found = attention.of_call(kind, function, args, kwargs, self.limits)
+        if found is None:
+            return False
+        self._attention[layer] = found
+        self._add_seconds(layer, started)
+        return True
+
+    def add_returned_attention(self, inputs: object, parts: Iterable[tuple[str, Tensor]]) -> None:
+        """Keep those parts of a module's output that are attention weights; not again those that a block passes on.
+
+        Args:
+            inputs: the module's arguments.
+            parts: (name, tensor).
+        """
+        if self.limits is None:
+            return
+        started = time.perf_counter()
+        lengths = {size for _, tensor in outputs.tensors(inputs) for size in tensor.shape[:-1]}
+        for name, tensor in parts:
+            if any(each() is tensor for each in self._returned):
+                continue
+            with _exactly(tensor):
+                found = attention.of_returned(outputs.readable(tensor.detach()), lengths, self.limits)
+            if found is not None:
+                self._returned.append(weakref.ref(tensor))
+                self._attention[name] = found
+                self._add_seconds(name, started)
+
+    def _add_seconds(self, name: str, started: float) -> None:
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
 
     @outputs.outside_transforms()
     def add_inputs(self, arguments: object) -> None:
@@ -244,10 +275,11 @@ class PendingRecording:
 
         maps = {name: host_maps(*kept) for name, kept in self._maps.items()}
         grams = {name: next(arrays) for name in self._grams}
-        attended = {
-            name: HostAttention(host_maps(each.maps, each.shape), next(arrays), next(arrays), each.queries)
-            for name, each in self._attention.items()
-        }
+        attended = {}
+        for name, each in self._attention.items():
+            found = HostAttention(host_maps(each.maps, each.shape), next(arrays), next(arrays), each.queries)
+            if each.proof is None or next(arrays):
+                attended[name] = found
         return HostRecording(self.statistics.to_host() if merged is None else merged, maps, grams, attended)
 
 
