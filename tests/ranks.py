@@ -21,7 +21,7 @@ LIMIT_S = 100.0
 
 # Forked from a server that has imported torch, a process is there in a moment; a fresh interpreter takes seconds to import it.
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["actviz_tb", "rank_training", "torch._dynamo"])
+_context.set_forkserver_preload(["actviz_tb.logger", "torch._dynamo", "torch.distributed.fsdp", "torch.distributed.tensor.parallel"])
 
 
 @dataclass(frozen=True)

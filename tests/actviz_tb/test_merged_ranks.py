@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import rank_merging
 import rank_training
 import ranks
 import torch
 from logged import counts_and_moments, layers_of, of_tag, records
 
 from actviz_tb import statistics
-from actviz_tb.statistics import ActivationSummary
+from actviz_tb.statistics import ActivationSummary, Scratch
 from tensorboard_plugin.actviz import wire
 
 
@@ -75,7 +76,7 @@ def assert_is_of(directory: Path, layer: str, values: npt.NDArray[Any], bound: f
 def test_statistics_and_histograms_are_those_of_the_global_batch(tmp_path: Path, case: str) -> None:
     shares = SHARES[case]
     calls = [rank % 2 == 1 for rank in range(len(shares))]
-    assert ranks.run(rank_training.log_shares, len(shares), tmp_path, tmp_path / "run", shares, calls) == [None] * len(shares)
+    assert ranks.run(rank_merging.log_shares, len(shares), tmp_path, tmp_path / "run", shares, calls) == [None] * len(shares)
     whole = np.concatenate([share.numpy() for share in shares])
     assert_is_of(tmp_path / "run", "same", whole)
     assert_is_of(tmp_path / "run", "tanh", np.concatenate([share.tanh().numpy() for share in shares]), bound=0.98)
@@ -87,7 +88,7 @@ def test_statistics_and_histograms_are_those_of_the_global_batch(tmp_path: Path,
 def test_the_spread_over_ranks_shows_the_outlier_and_the_rank_that_does_not_run_a_layer(tmp_path: Path) -> None:
     shares, calls = SHARES["uneven, an outlier of four"], [False, True, True, True]
     shares = [*shares[:3], with_nonfinite(shares[3].clone())]
-    assert ranks.run(rank_training.log_shares, 4, tmp_path, tmp_path / "run", shares, calls) == [None] * 4
+    assert ranks.run(rank_merging.log_shares, 4, tmp_path, tmp_path / "run", shares, calls) == [None] * 4
     arrays = of_tag(tmp_path / "run", "actviz/step")[0].arrays
     same, extra = (layers_of(tmp_path / "run").index(layer) for layer in ("same", "extra"))
     finite = [share[share.isfinite()].double().numpy() for share in shares]
@@ -100,14 +101,14 @@ def test_the_spread_over_ranks_shows_the_outlier_and_the_rank_that_does_not_run_
 
 
 def test_a_logged_step_has_one_collective_of_its_own_and_the_others_none(tmp_path: Path) -> None:
-    for plain, watched in ranks.run(rank_training.count_collectives, 2, tmp_path, tmp_path / "run"):
+    for plain, watched in ranks.run(rank_merging.count_collectives, 2, tmp_path, tmp_path / "run"):
         assert plain[0] >= 1
         assert [more - own for more, own in zip(watched, plain, strict=True)] == [1, 0, 1, 0]
 
 
 def test_a_rank_that_pauses_costs_the_merging_and_not_the_training(tmp_path: Path) -> None:
     expected = ranks.run(rank_training.train, 2, tmp_path, "DDP", "not", tmp_path, {})
-    for rank, trained in enumerate(ranks.run(rank_training.train_with_an_absentee, 2, tmp_path, tmp_path, "paused", timeout_s=8)):
+    for rank, trained in enumerate(ranks.run(rank_merging.train_with_an_absentee, 2, tmp_path, tmp_path, "paused", timeout_s=8)):
         assert not isinstance(trained, str), trained
         assert trained.losses == expected[rank].losses
         assert trained.report.faults == ({} if rank else {"": 1})  # there is no second attempt
@@ -122,7 +123,7 @@ def test_a_rank_that_pauses_costs_the_merging_and_not_the_training(tmp_path: Pat
 
 
 def test_when_a_rank_is_killed_the_others_end_by_the_process_groups_own_error_with_what_they_logged(tmp_path: Path) -> None:
-    survivor, killed = ranks.run(rank_training.train_with_an_absentee, 2, tmp_path, tmp_path, "killed")
+    survivor, killed = ranks.run(rank_merging.train_with_an_absentee, 2, tmp_path, tmp_path, "killed")
     assert killed is None
     assert "loss.backward()" in survivor, survivor
     assert "\nRuntimeError: " in survivor
@@ -131,7 +132,7 @@ def test_when_a_rank_is_killed_the_others_end_by_the_process_groups_own_error_wi
 
 
 def test_watching_again_takes_over_on_every_rank(tmp_path: Path) -> None:
-    assert ranks.run(rank_training.watch_again, 2, tmp_path, tmp_path / "run", timeout_s=8) == [[], []]
+    assert ranks.run(rank_merging.watch_again, 2, tmp_path, tmp_path / "run", timeout_s=8) == [[], []]
     files = sorted((tmp_path / "run").iterdir())
     assert len(files) == 2
     steps = [record.arrays["counts"][0, 0] for tag, _, record in records(tmp_path / "run") if tag == "actviz/step"]
@@ -139,9 +140,18 @@ def test_watching_again_takes_over_on_every_rank(tmp_path: Path) -> None:
 
 
 def test_a_rank_that_asks_for_merged_statistics_alone_is_refused(tmp_path: Path) -> None:
-    refused, _ = ranks.run(rank_training.watch_alone, 2, tmp_path, tmp_path / "run", timeout_s=4)
+    refused, _ = ranks.run(rank_merging.watch_alone, 2, tmp_path, tmp_path / "run", timeout_s=4)
     assert refused.startswith("ArgumentError: merge_ranks=True, but some rank does not make the same call"), refused
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("on_error", "steps"), [("warn", [0, 1]), ("raise", [1])])
+def test_a_group_that_only_some_ranks_form_later_fails_in_time_and_once(tmp_path: Path, on_error: str, steps: list[int]) -> None:
+    told, nothing = ranks.run(rank_merging.merge_alone, 2, tmp_path, tmp_path, on_error, timeout_s=4, join=False)
+    assert told[0].count("from now on statistics are of this rank's share of the batch alone") == 1, told
+    assert nothing == ("", 2.0)
+    assert told[1] == 2.0
+    assert list(of_tag(tmp_path / "0", "actviz/step")) == steps
 
 
 def part(values: npt.NDArray[np.float64], stride: int = 1) -> tuple[ActivationSummary, list[npt.NDArray[Any]]]:
@@ -178,6 +188,18 @@ def test_moments_of_parts_combine_to_those_of_the_whole_within_float64_rounding(
         "kurtosis": (deviation**4).mean() / (deviation**2).mean() ** 2,
     }
     assert found == pytest.approx(expected, rel=1e-12, abs=1e-12 * (1 + abs(shift)))
+
+
+def test_histograms_of_large_shares_are_sampled_and_combine_to_the_same_distribution() -> None:
+    shares = [normal(1_300, 1_000), normal(1_700, 1_000, seed=1) * 3 + 1, normal(10, 1_000, seed=2) * 1e-3]
+    parts = [statistics.summarise(share, 1, None, Scratch()) for share in shares]
+    assert [summary.sampled_every for summary in parts] == [9, 13, 1]
+    whole = statistics.finalise(*statistics.combine([(summary, [tensor.numpy() for tensor in summary.tensors()]) for summary in parts]))
+    assert whole.bin_counts.sum() == pytest.approx(whole.counts["count"] / 13, rel=1e-4)
+    values = np.sort(np.concatenate([share.numpy().ravel() for share in shares]))
+    _, right = wire.bin_bounds(whole.bins)
+    below = np.searchsorted(values, right.astype(np.float32)) / len(values)
+    assert np.abs(np.cumsum(whole.bin_counts) / whole.bin_counts.sum() - below).max() < 0.004
 
 
 def test_histograms_of_which_one_is_sampled_combine_without_losing_what_is_rare() -> None:
