@@ -304,11 +304,11 @@ class StepRecorder:
         own = selection.unwrapped(model)
         modules = [
             {
-                "path": selection.plain_path(path, name),
+                "path": path,
                 "type": selection.class_name(module),
                 "parameters": sum(parameter.numel() for parameter in module.parameters()),
             }
-            for path, module in own.named_modules()
+            for path, module in selection.named_modules(own, name)
             if not selection.is_wrapper(module)
         ]
         parameters = {module["path"]: module["parameters"] for module in modules}

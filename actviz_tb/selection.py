@@ -17,7 +17,6 @@ Predicate = Callable[[str, nn.Module], bool]
 Layers = str | type[nn.Module] | Predicate | Sequence[str | type[nn.Module]]
 
 _WRAPPED = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
-_WRAPPER_PREFIXES = ("module.", *(f"{name}." for name in _WRAPPED))
 _CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
 
 
@@ -36,25 +35,25 @@ class SelectedModule:
     always: bool
 
 
-def module_name(root: nn.Module, path: str, name: str = "") -> str:
-    """Return a module's display name: its path without the parts that wrappers (DDP, compile, FSDP) put in, after the model's name.
+def named_modules(root: nn.Module, name: str = "", *, aliases: bool = False) -> list[tuple[str, nn.Module]]:
+    """Return (name, module) of a model and all below it.
 
-    >>> module_name(nn.Sequential(), "_orig_mod.module.conv1")
-    'conv1'
-    >>> module_name(nn.Sequential(), "conv1", "generator")
-    'generator.conv1'
+    A name is the path without the parts that wrappers (DDP, compile, FSDP) put in, after the model's name::
+
+    >>> [name for name, _ in named_modules(nn.DataParallel(nn.Sequential(nn.ReLU())), "generator")]
+    ['generator', 'generator', 'generator.0']
+
+    Args:
+        name: the model's; without one its root has the empty name.
+        aliases: once for each name that a module has.
     """
-    return plain_path(path, name) or class_name(root)
-
-
-def plain_path(path: str, name: str = "") -> str:
-    """Return a module's path without the parts that wrappers put in, after the model's name; empty for an unnamed model itself."""
-    dotted = path + "."
-    for prefix in _WRAPPER_PREFIXES:
-        while dotted.startswith(prefix):
-            dotted = dotted[len(prefix) :]
-        dotted = dotted.replace("." + prefix, ".")
-    return ".".join(filter(None, (name, dotted[:-1])))
+    found: dict[str, tuple[str, nn.Module]] = {}
+    for path, module in root.named_modules(remove_duplicate=not aliases):
+        before, _, own = path.rpartition(".")
+        outer, parent = found[before] if path else (name, module)
+        unnamed = not path or module is _wrapped(parent)
+        found[path] = (outer if unnamed else f"{outer}.{own}" if outer else own, module)
+    return list(found.values())
 
 
 def class_name(module: nn.Module) -> str:
@@ -114,31 +113,25 @@ def select(root: nn.Module, layers: Layers | None, name: str = "") -> list[Selec
     if layers is None:
         makers = [cast(nn.Module, module.parametrizations) for module in root.modules() if is_parametrized(module)]
         of_weights = {each for maker in makers for each in maker.modules()}
-        return [
-            SelectedModule(module_name(root, path, name), module, is_leaf(module))
-            for path, module in _recordable(root)
-            if module not in of_weights
-        ]
-    # A module that the model has under two names can be chosen by either.
-    everything = _recordable(root, aliases=True)
-    modules = [(module_name(root, path), module) for path, module in everything]
+        return [SelectedModule(own, module, is_leaf(module)) for own, module in _recordable(root, name) if module not in of_weights]
+    modules = _recordable(root, aliases=True)  # one that the model has under two names can be chosen by either
     if isinstance(layers, (str, type)) or not callable(layers):
         chosen = _matching(modules, [layers] if isinstance(layers, (str, type)) else layers)
     else:
         chosen = [(own, module) for own, module in modules if layers(own, module)]
         if not chosen:
             raise LayerNotFoundError(f"layers={layers!r} accepts none of the {len(modules)} modules of {type(root).__name__}")
-    paths = {module_name(root, path): path for path, _ in everything}
+    whole = {own: full for (own, _), (full, _) in zip(modules, _recordable(root, name, aliases=True), strict=True)}
     names: dict[nn.Module, str] = {}
     for own, module in chosen:
-        names.setdefault(module, module_name(root, paths[own], name))
+        names.setdefault(module, whole[own])
     return [SelectedModule(own, module, always=True) for module, own in names.items()]
 
 
-def _recordable(root: nn.Module, *, aliases: bool = False) -> list[tuple[str, nn.Module]]:
-    """Return (path, module) of all that are neither containers nor wrappers, with `aliases` once for each name that a module has."""
-    found = root.named_modules(remove_duplicate=not aliases)
-    return [(path, module) for path, module in found if not isinstance(module, _CONTAINERS) and not is_wrapper(module)]
+def _recordable(root: nn.Module, name: str = "", *, aliases: bool = False) -> list[tuple[str, nn.Module]]:
+    """Return (name, module) of all that are neither containers nor wrappers; a root without a name goes by its class's."""
+    found = named_modules(root, name, aliases=aliases)
+    return [(own or class_name(root), module) for own, module in found if not isinstance(module, _CONTAINERS) and not is_wrapper(module)]
 
 
 def _matching(modules: list[tuple[str, nn.Module]], rules: object) -> list[tuple[str, nn.Module]]:

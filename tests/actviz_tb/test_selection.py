@@ -1,5 +1,10 @@
+from collections import OrderedDict
+from collections.abc import Callable
+
 import pytest
+import torch
 from torch import nn
+from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 
 from actviz_tb import selection
 from actviz_tb.errors import ArgumentError, ArgumentTypeError, LayerNotFoundError
@@ -64,10 +69,31 @@ def test_other_arguments_are_refused_with_what_was_expected() -> None:
         names([])
 
 
-def test_names_lose_the_prefixes_of_wrappers() -> None:
-    root = nn.Sequential()
-    for path in ("module.conv1", "_orig_mod.conv1", "_orig_mod.module.conv1", "_fsdp_wrapped_module.conv1"):
-        assert selection.module_name(root, path) == "conv1"
-    assert selection.module_name(root, "block._fsdp_wrapped_module.conv") == "block.conv"
-    assert selection.module_name(root, "my_module.x") == "my_module.x"
-    assert selection.module_name(nn.DataParallel(nn.Linear(1, 1)), "module") == "Linear"
+def in_place_of(name: str, inner: nn.Module) -> nn.Module:
+    """A wrapper as FSDP and checkpointing make them."""
+    outer = nn.Module()
+    outer.add_module(name, inner)
+    return outer
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        nn.DataParallel,
+        torch.compile,
+        checkpoint_wrapper,
+        lambda block: torch.compile(nn.DataParallel(block)),
+        lambda block: in_place_of("_fsdp_wrapped_module", block),
+    ],
+)
+def test_names_lose_the_parts_that_wrappers_put_in(wrap: Callable[[nn.Module], nn.Module]) -> None:
+    block = nn.Sequential(OrderedDict(conv=nn.Conv2d(1, 1, 1)))
+    assert [name for name, _ in selection.named_modules(wrap(block))][-2:] == ["", "conv"]
+    outer = nn.ModuleDict({"block": wrap(block)})
+    assert [name for name, _ in selection.named_modules(outer)][-2:] == ["block", "block.conv"]
+    assert [each.name for each in selection.select(wrap(block), None, "generator")] == ["generator", "generator.conv"]
+
+
+def test_a_child_called_module_keeps_its_name_in_a_class_that_is_no_wrapper() -> None:
+    model = nn.ModuleDict({"block": in_place_of("module", nn.ReLU()), "module": nn.Tanh()})
+    assert [each.name for each in selection.select(model, None)] == ["block", "block.module", "module"]
