@@ -22,6 +22,7 @@ import platform
 import random
 import re
 import resource
+import signal
 import sys
 import tempfile
 import traceback
@@ -48,12 +49,8 @@ import actviz_tb
 from tensorboard_plugin.actviz import wire
 
 ENOUGH = 80
-CPU_LIMIT_S, MEMORY_LIMIT_BYTES = 120, 6 << 30
-
-
-COLUMNS = (
-    "type, family, class, parameters, modules, recorded, passed on, never called, functions, gradients, attention, not recorded, result"
-)
+CPU_LIMIT_S, LIMIT_S, MEMORY_LIMIT_BYTES = 120, 1800, 6 << 30
+NUMBERS = ["parameters", "modules", "recorded", "passed on", "never called", "functions", "gradients", "attention"]
 Bits = tuple[torch.dtype, torch.Size, bytes]
 
 
@@ -61,7 +58,7 @@ Bits = tuple[torch.dtype, torch.Size, bytes]
 class Row:
     """What became of one model type; `result`: "not built", "same", "differs", "crash" or "missed", a module of which nothing is told.
 
-    `numbers` are by the names in `COLUMNS`, `not_recorded` by the reason.
+    `numbers` are by the names in `NUMBERS`, `not_recorded` by the reason.
     """
 
     model_type: str
@@ -222,6 +219,7 @@ def examine(model_type: str) -> Iterator[Row]:
 def _work(model_type: str, connection: Connection) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT_BYTES, MEMORY_LIMIT_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_LIMIT_S, CPU_LIMIT_S))
+    signal.alarm(LIMIT_S)
     for stream in (1, 2):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
     for row in examine(model_type):
@@ -251,8 +249,7 @@ def line(row: Row) -> str:
     if row.result == "not built":
         return f"{row.model_type} | not built: {' '.join(row.detail.split())[:200]}"
     reasons = "; ".join(f"{count} {reason}" for reason, count in row.not_recorded.most_common())
-    numbers = (str(row.numbers[column]) for column in COLUMNS.split(", ")[3:-2])
-    return " | ".join((row.model_type, row.family, row.cls, *numbers, reasons, row.result))
+    return " | ".join((row.model_type, row.family, row.cls, *(str(row.numbers[each]) for each in NUMBERS), reasons, row.result))
 
 
 def totals(rows: list[Row]) -> list[str]:
@@ -278,7 +275,7 @@ def page(rows: list[Row]) -> str:
     """Return the document with the table."""
     title, commands, explanation, _ = (__doc__ or "").split("\n\n")
     versions = f"Python {platform.python_version()}, torch {torch.__version__}, transformers {transformers.__version__}."
-    columns = COLUMNS.split(", ")
+    columns = ["type", "family", "class", *NUMBERS, "not recorded", "result"]
     lines = ["# Models that the tests do not know", "", title, "", commands, "", explanation, ""]
     lines += [f"* {each}" for each in (versions, *totals(rows))]
     lines += ["", "timm's models are left out: timm cannot be imported without torchvision.", ""]
