@@ -86,8 +86,7 @@ class EagerStep:
             self._stack.enter_context(eager)
 
     def stop(self) -> None:
-        with NotCompiling():
-            self._stack.close()
+        self._stack.close()
         _end_fullgraph_count()
 
 

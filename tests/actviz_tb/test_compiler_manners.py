@@ -212,6 +212,17 @@ def test_a_copy_of_a_compiled_model_is_not_watched(tmp_path: Path) -> None:
 
 
 @two_ways
+def test_capture_shows_a_compiled_models_layers_and_compiles_nothing(way: Callable[..., Call]) -> None:
+    model, backend, x = Plain(), Backend(), batches(1)[0]
+    call = way(model, lambda model: None, backend=backend, fullgraph=True)
+    expected = call(x)
+    found = actviz_tb.capture(call, x)  # type: ignore[arg-type]
+    assert list(found) == ["first", "relu", "head.linear", "head"]
+    assert torch.equal(found["head"].tensor, expected)
+    assert (backend.graphs, backend.executions) == (1, 1)
+
+
+@two_ways
 def test_a_torch_without_stances_runs_due_steps_eagerly_all_the_same(
     tmp_path: Path, way: Callable[..., Call], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -221,7 +221,7 @@ def test_a_compiled_step_of_the_optimizer_is_counted_and_compiles_nothing_of_our
     for watched in (False, True):
         fresh()
         model = small()
-        optimizer = torch.optim.Adam(model.parameters())
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         if watched:
             logger = actviz_tb.watch(model, tmp_path, every=1, optimizer=optimizer)
         step = torch.compile(lambda optimizer=optimizer: optimizer.step(), backend="eager")

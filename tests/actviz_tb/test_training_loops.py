@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from compiled import Backend, Training, Watch, compared, layer_outputs
-from logged import counts_and_moments, hooks_of, layers_of, of_tag
+from logged import counts_and_moments, hooks_of, layers_of, of_tag, records
 from torch import Tensor, nn
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import CheckpointImpl, checkpoint_wrapper
 from torch.utils.checkpoint import checkpoint, checkpoint_sequential
@@ -87,6 +87,36 @@ def test_what_a_checkpoint_runs_again_is_recorded_once(tmp_path: Path, kind: str
     else:
         assert found == dict.fromkeys(range(4), LAYERS)
         assert report.skipped == {}
+
+
+def test_a_model_that_is_itself_run_again_is_one_step(tmp_path: Path) -> None:
+    def run(watch: Watch) -> Training:
+        model = Block()
+        watch(model)
+        return train(model, lambda x: checkpoint(model, x, use_reentrant=False))
+
+    compared(run, tmp_path, every=1)
+    assert [step for tag, step, _ in records(tmp_path) if tag == "actviz/step"] == [0, 1, 2, 3]
+
+
+def test_what_runs_again_while_the_forward_goes_on_is_recorded_once(tmp_path: Path) -> None:
+    class Force(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.energy = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = x.requires_grad_()
+            energy = checkpoint(self.energy, x, use_reentrant=False)
+            return torch.autograd.grad(energy.sum(), x, create_graph=True)[0]
+
+    def run(watch: Watch) -> Training:
+        model = Force()
+        watch(model)
+        return train(model)
+
+    compared(run, tmp_path, every=1)
+    assert [layers_of(tmp_path, step) for step in range(4)] == [["energy.0", "energy.1", "energy.2", "Force"]] * 4
 
 
 @pytest.mark.parametrize("implementation", CheckpointImpl)
