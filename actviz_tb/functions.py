@@ -20,7 +20,7 @@ from actviz_tb import outputs
 from actviz_tb.attention import ATTENDING
 from actviz_tb.flow import INPUT, Flow, tensors
 from actviz_tb.hooks import MAX_CALLS, LayerOutput, Observer, OnFault, OnSkip, Sink, in_backward, is_replica
-from actviz_tb.selection import SelectedModule, is_leaf
+from actviz_tb.selection import SelectedModule, keeps_to_itself
 
 _ACTIVATIONS = """relu relu6 gelu silu mish elu celu selu leaky_relu prelu rrelu glu logsigmoid hardsigmoid hardswish hardtanh hardshrink
     softshrink tanhshrink softplus softsign threshold sigmoid tanh softmax softmin log_softmax gumbel_softmax"""
@@ -78,7 +78,7 @@ class Place(NamedTuple):
 
     Attributes:
         name: of the module that runs.
-        keeps: what runs inside it is its own business, see `_keeps_to_itself`.
+        keeps: what runs inside it is its own business, see `selection.keeps_to_itself`.
         attended: so much attention had been recorded when it began.
     """
 
@@ -134,7 +134,7 @@ class Functions(TorchFunctionMode, Observer):
         self._flow = Flow()
         self._attentions = 0
         # Twice: the forward's own pre-hooks, among which this begins, may be under way; and the root's hooks do not take the lowest.
-        self._places = [Place(root.name, _keeps_to_itself(root.module), 0)] * 2
+        self._places = [Place(root.name, keeps_to_itself(root.module), 0)] * 2
         self._latest: tuple[weakref.ref[Tensor], int, str] | None = None
         self._produced: list[tuple[str, Tensor]] = []  # by the module that ends
         self._active = False
@@ -167,7 +167,7 @@ class Functions(TorchFunctionMode, Observer):
     def enter(self, name: str, module: nn.Module) -> None:
         if threading.get_ident() != self._thread:
             return
-        self._places.append(Place(name, _keeps_to_itself(module), self._attentions))
+        self._places.append(Place(name, keeps_to_itself(module), self._attentions))
         if module in self._bare:
             self._aside = self._step_aside()
 
@@ -242,12 +242,12 @@ class Functions(TorchFunctionMode, Observer):
         sources = self._flow.of((args, kwargs))
         try:
             if isinstance(output, Tensor) and (kind in RECORDED or (kind in MERGES and self._merges(args, kwargs, output))):
-                sources = self._record(place, kind, output, sources)
+                sources = self._record(place, kind, output, sources, (args, kwargs))
         finally:
             for tensor in tensors(output):
                 self._flow.put(tensor, sources)
 
-    def _record(self, place: Place, kind: str, output: Tensor, sources: tuple[str, ...]) -> tuple[str, ...]:
+    def _record(self, place: Place, kind: str, output: Tensor, sources: tuple[str, ...], given: object) -> tuple[str, ...]:
         """Record a function's output, if it is to be; return the names that it is known as the output of."""
         path = self._path(place, kind)
         call = self.calls[path]
@@ -258,7 +258,7 @@ class Functions(TorchFunctionMode, Observer):
             self._on_skip(f"{path}:{MAX_CALLS}...", f"more than {MAX_CALLS} calls in one forward")
             return sources
         name = _numbered(path, call)
-        if not self._sink(LayerOutput(name, path, kind, _LIKE.get(kind), call, output, sources)):
+        if not self._sink(LayerOutput(name, path, kind, _LIKE.get(kind), call, output, sources, given=given)):
             return sources
         self._latest = (weakref.ref(output), _version(output), name)
         return (name,)
@@ -277,11 +277,6 @@ class Functions(TorchFunctionMode, Observer):
 
 def _numbered(path: str, call: int) -> str:
     return f"{path}:{call}" if call > 0 else path
-
-
-def _keeps_to_itself(module: nn.Module) -> bool:
-    """Say whether what runs inside a module is its own business: layers that torch computes are recorded by their output."""
-    return is_leaf(module) and type(module).forward.__module__.startswith(("torch.nn.modules", "torch.ao."))
 
 
 def _version(tensor: Tensor) -> int:

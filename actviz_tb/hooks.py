@@ -15,7 +15,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.utils.hooks import RemovableHandle
 
 from actviz_tb import compiler, outputs
-from actviz_tb.selection import SelectedModule, class_name
+from actviz_tb.selection import SelectedModule, class_name, keeps_to_itself
 
 _KEY = re.compile(r"\.[^.\[]+")
 MAX_CALLS = 64
@@ -35,6 +35,7 @@ class LayerOutput:
         tensor: the output itself, still part of the autograd graph.
         inputs: names of the layers that it was made from.
         same_as: name of another output that is this very tensor, recorded before and not changed since.
+        given: what one of torch's own layers or functions was given, None for others.
     """
 
     name: str
@@ -45,6 +46,7 @@ class LayerOutput:
     tensor: Tensor
     inputs: tuple[str, ...] = ()
     same_as: str | None = None
+    given: object = None
 
 
 Sink = Callable[[LayerOutput], bool]
@@ -211,8 +213,8 @@ class ForwardHooks:
             if selected.always or not (same_as or any(tensor is last for last in self._last)):
                 # What is known of the tensor itself is what children and functions inside made it from.
                 made_from = (same_as,) if same_as else self._observer.inputs(tensor) or self._observer.inputs(inputs)
-                kind = class_name(selected.module)
-                if self._sink(LayerOutput(name + suffix, selected.name, kind, selected.module, call, tensor, made_from, same_as)):
+                kind, given = class_name(selected.module), inputs if keeps_to_itself(selected.module) else None
+                if self._sink(LayerOutput(name + suffix, selected.name, kind, selected.module, call, tensor, made_from, same_as, given)):
                     self._observer.produced(name + suffix, tensor)
         self._last = [tensor for _, tensor in found]
 

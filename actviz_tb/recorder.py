@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -27,6 +28,9 @@ from actviz_tb.report import Meter
 from actviz_tb.selection import SelectedModule
 from actviz_tb.statistics import Scratch
 from actviz_tb.writer import Job
+
+MAX_AWAITED = 8
+"""So many forwards may await their backward and still be recorded where it is interrupted; those that are not have no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,7 @@ class StepRecorder:
         self._on_fault = on_fault
         self._scratch = Scratch()
         self._step: _Step | None = None
-        self._gradients: GradientRecording | None = None
+        self._awaited: deque[GradientRecording] = deque(maxlen=MAX_AWAITED)
         self._model_signature: object = None
 
     def runs_together(self, model: nn.Module) -> bool:
@@ -101,7 +105,7 @@ class StepRecorder:
             Whether the forward is recorded: on ranks that do not write it may not be.
         """
         started = time.perf_counter()
-        self.end_gradients()
+        self._end_interrupted_backwards()
         options = self._options
         records = self.writes or options.merger is not None
         if not records and not self.runs_together(model):
@@ -119,10 +123,11 @@ class StepRecorder:
         if bare:
             selected, observed = self._outside(fused.inside(bare), selected, observed)
         self._meter.hooked.update(each.name for each in selected)
-        if options.gradients and self.writes:
-            self._gradients = self._gradient_recording(step)
+        gradients = self._gradient_recording(step) if options.gradients and self.writes else None
+        if gradients is not None:
+            self._awaited.append(gradients)
         self._step = _Step(
-            *self._observers(recording, selected, observed, bare, self._gradients),
+            *self._observers(recording, selected, observed, bare, gradients),
             recording,
             probed,
             step,
@@ -139,10 +144,17 @@ class StepRecorder:
             self._step = None
 
     def end_gradients(self) -> None:
-        """Hand over the gradients of the last recorded step, if its backward did not."""
-        if self._gradients is not None:
-            self._gradients.end()
-            self._gradients = None
+        """Await no gradients any more; hand over those that there are."""
+        for each in self._awaited:
+            each.end()
+        self._awaited.clear()
+
+    def _end_interrupted_backwards(self) -> None:
+        """Hand over what a backward that did not come to its end left; forget the recordings that are complete."""
+        begun = [each for each in self._awaited if each.started]
+        for each in begun:
+            each.end()
+            self._awaited.remove(each)
 
     def _outside(
         self, inside: frozenset[nn.Module], selected: list[SelectedModule], observed: list[SelectedModule]

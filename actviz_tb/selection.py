@@ -97,6 +97,11 @@ def is_leaf(module: nn.Module) -> bool:
     return all(parametrized and name == "parametrizations" for name, _ in module.named_children())
 
 
+def keeps_to_itself(module: nn.Module) -> bool:
+    """Say whether a module is a layer that torch computes: what runs inside is its own business, and recorded by its output."""
+    return is_leaf(module) and type(module).forward.__module__.startswith(("torch.nn.modules", "torch.ao."))
+
+
 def select(root: nn.Module, layers: Layers | None, name: str = "") -> list[SelectedModule]:
     """Return the modules to hook.
 
