@@ -52,11 +52,11 @@ def model(store: Store, request: Request) -> Response:
 
     def compute(revision: str) -> Response:
         with store.run(run) as index:
-            header = {name: value for name, value in index.model.header.items() if name != "version"}
+            header = {name: value for name, value in index.model.header.items() if name not in ("version", "modules")}
             session = {name: value for name, value in index.session.header.items() if name != "version"}
             answer = {
                 "model": None,
-                "modules": [],
+                "modules": index.modules(),
                 **header,
                 "run": run,
                 "revision": revision,

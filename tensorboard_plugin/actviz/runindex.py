@@ -9,7 +9,7 @@ import math
 import os
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -58,11 +58,18 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Newest:
-    """The newest record of a kind that replaces its predecessors."""
+    """The newest record of a kind that replaces its predecessors.
+
+    Attributes:
+        rank: its place, in TensorBoard's reading order.
+        step, header: the record's.
+        since_s: wall time of the earliest of them.
+    """
 
     rank: tuple[int, int] = (-1, -1)
     step: int | None = None
     header: dict[str, Any] = field(default_factory=dict)
+    since_s: float = math.inf
 
 
 class RunIndex:
@@ -74,7 +81,7 @@ class RunIndex:
         table: the statistics at the logged steps. gradients: those of the gradients.
         ranks: of how many merged processes the statistics are at most; 0 where they are of one.
         marks: wall times by (step, text).
-        model, session: the newest of each.
+        models: the newest of each name that a `watch` was given. session: the newest.
         active: whether a record of ours was seen. appeared: the number of the change that showed it.
         epoch: identifies this index among all others, also those of the same run.
     """
@@ -88,7 +95,7 @@ class RunIndex:
         self.ranks = 0
         self.marks: dict[tuple[int, str], float] = {}
         self.sessions: list[Session] = []
-        self.model = Newest()
+        self.models: dict[str, Newest] = {}
         self.session = Newest()
         self.active = False
         self.appeared = 0
@@ -156,16 +163,17 @@ class RunIndex:
             elif kind == "model":
                 if not isinstance(record.header["layers"], list):
                     raise wire.WireError("layers is no list")
-                self.model = self._newer(self.model, step, place, record)
+                name = str(record.header.get("name", ""))
+                self.models[name] = self._newer(self.models.get(name, Newest()), step, wall_time_s, place, record)
             else:
                 self.sessions.append(Session(place, step, wall_time_s))
-                self.session = self._newer(self.session, step, place, record)
+                self.session = self._newer(self.session, step, wall_time_s, place, record)
         except (wire.WireError, KeyError, TypeError, ValueError, IndexError) as error:
             self.note(place, str(error) if isinstance(error, wire.WireError) else f"{kind} record without what it should hold: {error!r}")
 
-    def _newer(self, newest: Newest, step: int, place: Place, record: wire.Record) -> Newest:
-        rank = self._rank(place)
-        return newest if rank < newest.rank else Newest(rank, step, record.header)
+    def _newer(self, newest: Newest, step: int, wall_time_s: float, place: Place, record: wire.Record) -> Newest:
+        rank, since_s = self._rank(place), min(newest.since_s, wall_time_s)
+        return replace(newest, since_s=since_s) if rank < newest.rank else Newest(rank, step, record.header, since_s)
 
     def _add_statistics(self, table: StepTable, step: int, wall_time_s: float, place: Place, record: wire.Record) -> None:
         layers = [str(layer) for layer in record.header["layers"]]
@@ -214,10 +222,24 @@ class RunIndex:
         name = os.path.basename(path)
         return name if self.run == "." else f"{self.run}/{name}"
 
+    @property
+    def model(self) -> Newest:
+        """The newest model record of any name."""
+        return max(self.models.values(), key=lambda newest: newest.rank, default=Newest())
+
+    def _listed(self, what: str, key: str) -> list[dict[str, Any]]:
+        """Return what the models' records list, one model after the other, in the order in which they first ran."""
+        lists = [newest.header.get(what) for newest in sorted(self.models.values(), key=lambda newest: newest.since_s)]
+        entries = [entry for listed in lists if isinstance(listed, list) for entry in listed]
+        return [dict(entry) for entry in entries if isinstance(entry, dict) and isinstance(entry.get(key), str)]
+
+    def modules(self) -> list[dict[str, Any]]:
+        """Return the modules of the newest models."""
+        return self._listed("modules", "path")
+
     def layers(self) -> list[dict[str, Any]]:
-        """Return the layers in execution order: the newest model's, then those that it lacks, by name only."""
-        listed = self.model.header.get("layers", ())
-        layers = [dict(layer) for layer in listed if isinstance(layer, dict) and isinstance(layer.get("name"), str)]
+        """Return the layers in execution order: the newest models', then those that they lack, by name only."""
+        layers = self._listed("layers", "name")
         names = {layer["name"] for layer in layers}
         return layers + [{"name": name} for name in self.table.layers if name not in names]
 
