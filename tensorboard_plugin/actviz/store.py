@@ -240,8 +240,8 @@ class Store:
     def other_runs(self) -> list[OtherRun]:
         """Return the runs without records of ours, sorted by name."""
         with self._lock:
-            others = [(name, list(run.files)) for name, run in sorted(self._runs.items()) if not run.index.active]
-        return [OtherRun(name, len(files), sum(file.size_bytes for file in files), _note(files)) for name, files in others]
+            others = [(name, list(run.files), run.index.notices()) for name, run in sorted(self._runs.items()) if not run.index.active]
+        return [OtherRun(name, len(files), sum(file.size_bytes for file in files), _note(files, stops)) for name, files, stops in others]
 
     def problems(self) -> list[Notice]:
         """Return what keeps the directories from being read."""
@@ -328,8 +328,10 @@ class Store:
                 run.index.note(Place(run.index.paths.index(location.path), notice.byte), notice.message)
 
 
-def _note(files: list[EventFile]) -> str:
-    """Say in a few words what a run without records of ours holds."""
+def _note(files: list[EventFile], stops: list[Notice]) -> str:
+    """Say in a few words what a run without records of ours holds, or why that cannot be told."""
+    if stops:
+        return f"{stops[0].message} ({stops[0].file}, byte {stops[0].byte})"
     kinds = sorted(set().union(*(file.kinds for file in files)))
     if not kinds:
         return "no activation records" if any(file.records > 1 for file in files) else "nothing written yet"

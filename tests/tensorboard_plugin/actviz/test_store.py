@@ -407,12 +407,16 @@ def test_runs_of_others_say_what_they_hold(tmp_path: Path) -> None:
     mixed.event(scalar_event(1))
     mixed.event(wire.image_event("x", b"", 1, 1, 0, 0.0))
     mixed.close()
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "events.out.tfevents.1").write_bytes(bytes(100))
     notes = {other.run: other.note for other in opened(tmp_path).other_runs()}
     assert notes == {
         "empty": "nothing written yet",
         "started": "nothing written yet",
         "scalars": "scalars only",
         "mixed": "no activation records; has images, scalars",
+        "damaged": "damaged record: its length does not match the checksum; what follows is not shown "
+        "(damaged/events.out.tfevents.1, byte 0)",
     }
     assert opened(tmp_path / "scalars").other_runs() == [OtherRun(".", 1, scalars.path.stat().st_size, "scalars only")]
 
