@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from tensorboard_plugin.actviz import limits as answer_limits
 from tensorboard_plugin.actviz import wire
 
 Array = npt.NDArray[Any]
-StepRecords = Sequence[tuple[int, wire.Record]]
+StepRecords = Iterable[tuple[int, wire.Record]]
 
 _TAIL = 0.001
 
@@ -93,11 +93,16 @@ def histograms(records: StepRecords) -> Histograms:
     return Histograms(_steps([step for step, _, _ in kept]), bins.astype(np.int16), left, right, shares)
 
 
-def channels(records: StepRecords) -> Channels:
-    """Return the channel profiles of `records` over all channels that occur."""
+def channels(records: StepRecords, bounded: bool = True) -> Channels:
+    """Return the channel profiles of `records` over all channels that occur.
+
+    Raises:
+        TooLargeError: they are `bounded`, and more than `limits.CELLS` values.
+    """
     kept = [(step, *profile) for step, record in records if (profile := profile_of(record)) is not None]
     names = np.unique(np.concatenate([names for _, names, _ in kept])) if kept else np.empty(0, np.uint32)
-    answer_limits.check("values (steps x channels)", len(kept) * len(names), answer_limits.CELLS, "ask for fewer steps")
+    if bounded:
+        answer_limits.check("values (steps x channels)", len(kept) * len(names), answer_limits.CELLS, "ask for fewer steps")
     values = np.full((3, len(kept), len(names)), np.nan, np.float32)
     for row, (_, own, means_and_more) in enumerate(kept):
         values[:, row, np.searchsorted(names, own)] = means_and_more

@@ -53,9 +53,26 @@ class RecordReader:
         """
         source = open_source(location.path)
         try:
-            return self._read(source, location)
+            return self._read(source, location, limits.RECORD_BYTES)
         finally:
             source.close()
+
+    def record(self, location: Location) -> wire.Record:
+        """Return a record of any size, which is not kept.
+
+        Raises:
+            DamagedRecordError: it cannot be read, or is of a later format.
+            OSError, or the file system's own error: its file is gone.
+        """
+        source = open_source(location.path)
+        try:
+            container = self._read(source, location, None)
+        finally:
+            source.close()
+        try:
+            return wire.unpack(container)
+        except wire.WireError as error:
+            raise self._noted(location, str(error)) from error
 
     def decoded(self, locations: Sequence[Location]) -> list[tuple[int, wire.Record]]:
         """Return (step, record) of those that can be read, in the order given.
@@ -78,7 +95,7 @@ class RecordReader:
                             if source is not None:
                                 source.close()
                             source, path = open_source(location.path), location.path
-                        record = wire.unpack(self._read(source, location), limits.RECORD_BYTES)
+                        record = wire.unpack(self._read(source, location, limits.RECORD_BYTES), limits.RECORD_BYTES)
                     except OSError:  # the next refresh will see that the file is gone
                         continue
                     except DamagedRecordError:
@@ -99,9 +116,9 @@ class RecordReader:
                 source.close()
         return records
 
-    def _read(self, source: Source, location: Location) -> bytes:
+    def _read(self, source: Source, location: Location, limit_bytes: int | None) -> bytes:
         try:
-            event = read_event(source, location.path, location.offset, limits.RECORD_BYTES)
+            event = read_event(source, location.path, location.offset, limit_bytes)
             head = parse_head(event, 0, len(event))
             if head is None or head[:2] != (location.tag, location.step):
                 message = f"another record than the index says: expected {location.tag.decode(errors='replace')} of step {location.step}"
@@ -111,9 +128,12 @@ class RecordReader:
             self._note(location, error.notice)
             raise DamagedRecordError(error.notice._replace(file=os.path.basename(location.path))) from None
         except wire.WireError as error:
-            notice = Notice(location.path, location.offset, str(error))
-            self._note(location, notice)
-            raise DamagedRecordError(notice._replace(file=os.path.basename(location.path))) from error
+            raise self._noted(location, str(error)) from error
+
+    def _noted(self, location: Location, message: str) -> DamagedRecordError:
+        notice = Notice(location.path, location.offset, message)
+        self._note(location, notice)
+        return DamagedRecordError(notice._replace(file=os.path.basename(location.path)))
 
     def _cached(self, key: str) -> wire.Record | None:
         with self._lock:

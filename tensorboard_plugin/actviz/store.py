@@ -282,6 +282,15 @@ class Store:
         """
         return self._records.container(location)
 
+    def record(self, location: Location) -> wire.Record:
+        """Return a record of any size, which is not kept.
+
+        Raises:
+            DamagedRecordError: it cannot be read; the run gets a notice, too.
+            OSError, or the file system's own error: its file is gone.
+        """
+        return self._records.record(location)
+
     def decoded(self, locations: Sequence[Location]) -> list[tuple[int, wire.Record]]:
         """Return (step, record) of those that can be read; the run gets a notice of each other one.
 

@@ -339,6 +339,34 @@ def test_damage_found_at_reading_becomes_a_notice_and_the_rest_is_read(tmp_path:
     assert len(notices(store)) == 1
 
 
+def test_of_a_record_that_cannot_be_read_the_run_gets_a_notice(tmp_path: Path, writer: RunWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_steps(writer, [0])
+    with monkeypatch.context() as patch:
+        patch.setattr(wire, "FORMAT_VERSION", wire.FORMAT_VERSION + 1)
+        writer.layer_record("maps", "a", 1, {}, {})
+        writer.flush()
+    store = opened(tmp_path)
+    _, (good, newer) = store.locate("run", "maps", "a")
+    assert store.record(good).header["layer"] == "a"
+    assert notices(store) == []
+    with pytest.raises(eventfile.DamagedRecordError, match="upgrade"):
+        store.record(newer)
+    assert [notice.byte for notice in notices(store)] == [newer.offset]
+
+
+def test_gradients_are_indexed_apart_from_the_outputs_own_statistics(tmp_path: Path, writer: RunWriter) -> None:
+    write_steps(writer, [0, 1])
+    for name, mean in (("a", 3.0), ("b", 4.0)):  # of two models: one record each under the same tag and step
+        counts, moments = np.ones((1, len(wire.COUNTS)), np.int64), np.full((1, len(wire.MOMENTS)), mean, np.float32)
+        writer.run_record("gradients", 1, {"layers": [name]}, {"counts": counts, "moments": moments})
+    writer.flush()
+    with opened(tmp_path).run("run") as index:
+        assert index.table.steps(index.table.order()).tolist() == [0, 1]
+        rows = index.gradients.order()
+        assert index.gradients.steps(rows).tolist() == [1]
+        assert index.gradients.statistic("mean", rows, LAYERS).tolist() == [[3.0], [4.0]]
+
+
 def test_of_two_models_in_one_run_both_are_described_the_first_one_first(tmp_path: Path, writer: RunWriter) -> None:
     for at, step, name in ((2.0, 0, "d"), (1.0, 0, "g"), (9.0, 5, "g")):
         writer.wall_time_s = at
