@@ -10,7 +10,7 @@ VERSION = re.search(r'VERSION = "(.+)"', (HERE / "tensorboard_plugin/actviz/vers
 
 TORCH = ["torch>=2.4"]
 DEMO = ["scikit-learn>=1.3"]
-TEST = [*TORCH, *DEMO, "fsspec", "hypothesis", "playwright", "pytest", "pytest-timeout", "setuptools", "tensorboardX"]
+TEST = [*TORCH, *DEMO, "fsspec", "hypothesis", "pandas", "playwright", "pytest", "pytest-timeout", "setuptools", "tensorboardX", "xarray"]
 CHECK = ["mypy", "ruff"]
 # Loaded with ctypes, see actviz_tb/native.py. Where no compiler is, the package installs without it and is slower.
 NATIVE = Extension(

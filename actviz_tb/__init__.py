@@ -12,9 +12,20 @@ from tensorboard_plugin.actviz.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from actviz_tb import schedule
-    from actviz_tb.errors import ActvizError, ActvizWarning, ArgumentError, ArgumentTypeError, CostWarning, LayerNotFoundError, LoggingError
+    from actviz_tb.errors import (
+        ActvizError,
+        ActvizWarning,
+        ArgumentError,
+        ArgumentTypeError,
+        CostWarning,
+        LayerNotFoundError,
+        LoggingError,
+        NotLoggedError,
+        RecordError,
+    )
     from actviz_tb.logger import ActivationLogger, watch
     from actviz_tb.propagation import Activation, Activations, activation_propagation, capture, visualize_activation
+    from actviz_tb.reading import Log, Run, read
     from actviz_tb.report import Report
 
 __all__ = [
@@ -27,11 +38,16 @@ __all__ = [
     "ArgumentTypeError",
     "CostWarning",
     "LayerNotFoundError",
+    "Log",
     "LoggingError",
+    "NotLoggedError",
+    "RecordError",
     "Report",
+    "Run",
     "__version__",
     "activation_propagation",
     "capture",
+    "read",
     "schedule",
     "visualize_activation",
     "watch",
@@ -39,8 +55,19 @@ __all__ = [
 
 _HOMES = {
     "propagation": ("Activation", "Activations", "activation_propagation", "capture", "visualize_activation"),
-    "errors": ("ActvizError", "ActvizWarning", "ArgumentError", "ArgumentTypeError", "CostWarning", "LayerNotFoundError", "LoggingError"),
+    "errors": (
+        "ActvizError",
+        "ActvizWarning",
+        "ArgumentError",
+        "ArgumentTypeError",
+        "CostWarning",
+        "LayerNotFoundError",
+        "LoggingError",
+        "NotLoggedError",
+        "RecordError",
+    ),
     "logger": ("ActivationLogger", "watch"),
+    "reading": ("Log", "Run", "read"),
     "report": ("Report",),
 }
 

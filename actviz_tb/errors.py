@@ -1,4 +1,4 @@
-"""Errors and warnings of the logging library."""
+"""Errors and warnings of the library."""
 
 from __future__ import annotations
 
@@ -25,12 +25,22 @@ class LayerNotFoundError(ActvizError, KeyError, IndexError):
         return str(self.args[0]) if self.args else ""  # a KeyError shows its argument quoted
 
 
+class NotLoggedError(ActvizError, KeyError):
+    """The log does not hold what was asked for; the message says what it holds instead."""
+
+    __str__ = LayerNotFoundError.__str__
+
+
+class RecordError(ActvizError, RuntimeError):
+    """A record is in the log and cannot be read: damaged, of a later format, or its file is gone; the message says which."""
+
+
 class LoggingError(ActvizError, RuntimeError):
     """Recording a step failed, and ``on_error="raise"`` asked to be told at once."""
 
 
 class ActvizWarning(UserWarning):
-    """Something was not recorded; training goes on. Each kind of fault is reported once a layer."""
+    """Something was not recorded, or cannot be read; what remains goes on. Each kind of fault is reported once a layer or record."""
 
 
 class CostWarning(ActvizWarning):
