@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
+import actviz_tb
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -46,9 +48,13 @@ class MyNetwork(nn.Module):
         return self.dropout(self.relu(self.encoder(x)))
 
 
+def code_of(document: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
+
+
 def test_the_readmes_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    blocks = code_of("README.md")
     assert len(blocks) == 3
     images = torch.randn(10, 1, 6, 6)
     with SummaryWriter("runs/writer") as writer:
@@ -65,6 +71,34 @@ def test_the_readmes_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert list(Path("runs/exp1").glob("events.out.tfevents.*"))
     for picture in ("relu.png", "propagation.png", "conv1.png"):
         assert Path(picture).stat().st_size > 0
+
+
+class Attending(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 4, 3)
+        self.relu1 = nn.ReLU()
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        pixels = self.relu1(self.conv1(x)).flatten(2).transpose(1, 2)
+        attended: torch.Tensor = self.attention(pixels, pixels, pixels, need_weights=False)[0]
+        return attended
+
+
+def test_the_code_of_the_page_on_reading_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    model, images = Attending(), torch.randn(4, 1, 6, 6)
+    with actviz_tb.watch(model, "runs/lr-0.1", every=1, probe=images, probe_labels=range(4), gradients=True) as logger:
+        for step in range(5):
+            logger.mark(f"epoch {step}")
+            model(images if step < 3 else images / 0).sum().backward()
+    names: dict[str, object] = {}
+    for block in code_of("docs/reading.md"):
+        exec(block, names)
+    assert names["first"] == (3, "attention[0]")
+    assert 0 < names["cka"] <= 1.0001  # type: ignore[operator]
+    assert "conv1 Conv2d (4, 4, 4, 4) takes ('input',)" in capsys.readouterr().out
 
 
 def test_the_readme_names_only_commands_that_exist() -> None:
