@@ -25,7 +25,7 @@ from compiled import (
     train,
 )
 from logged import hooks_of, layers_of, of_tag
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch._dynamo import eval_frame
 from torch._dynamo.exc import Unsupported
 
@@ -237,15 +237,32 @@ def test_a_torch_without_stances_runs_due_steps_eagerly_all_the_same(
     assert layers_of(tmp_path, 2) == LAYERS[Plain]
 
 
+class Inductor(Backend):
+    """Compiles by inductor, in one of its modes, and counts."""
+
+    def __init__(self, mode: str) -> None:
+        super().__init__()
+        self.mode = mode
+
+    def __call__(self, graph: fx.GraphModule, inputs: list[Tensor]) -> Call:
+        from torch._inductor.compile_fx import compile_fx  # takes seconds
+
+        code = compile_fx(graph, inputs, config_patches=torch._inductor.list_mode_options(self.mode))
+        return self.counted(code)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None and shutil.which("clang++") is None, reason="inductor needs a C++ compiler")
 @pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
 def test_inductors_code_runs_between_due_steps(tmp_path: Path, mode: str) -> None:
-    model, inputs = Plain(), batches(4)
-    call = torch.compile(model, mode=mode, fullgraph=True)
-    expected = [call(x) for x in inputs]
+    model, backend, inputs = Plain(), Inductor(mode), batches(4)
+    call = torch.compile(model, backend=backend, fullgraph=True)
+    start = copy.deepcopy(model.state_dict())
+    expected = train(call, model, inputs, backend)
+    model.load_state_dict(start)
     with actviz_tb.watch(model, tmp_path, every=2, step=1), torch._dynamo.config.patch(error_on_recompile=True):
-        outputs = [call(x) for x in inputs]
-    assert [torch.equal(*pair) for pair in zip(outputs[::2], expected[::2], strict=True)] == [True, True]
-    assert [torch.equal(output, model(x)) for output, x in zip(outputs[1::2], inputs[1::2], strict=True)] == [True, True]
-    assert list(of_tag(tmp_path, "actviz/step")) == [2, 4]
+        watched = train(call, model, inputs, backend)
+    assert watched.executions == [1, 0, 1, 0]
+    assert backend.graphs == 1
+    torch.testing.assert_close(watched.outputs, expected.outputs)
+    assert {step: layers_of(tmp_path, step) for step in of_tag(tmp_path, "actviz/step")} == dict.fromkeys((2, 4), LAYERS[Plain])
