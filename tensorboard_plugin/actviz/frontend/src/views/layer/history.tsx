@@ -7,7 +7,7 @@ import { StepPlot } from "../../components/frame";
 import { columnOf, drawLines, LINEAR_LINES, LOG_LINES } from "../../draw/lines";
 import { channelLimits, drawChannels } from "../../draw/strips";
 import { drawValues, drawValueTicks, valueScale } from "../../draw/values";
-import { formatNumber, formatPercent } from "../../format";
+import { formatPercent, formatShort } from "../../format";
 import { FONT, palette } from "../../palette";
 import { axis, channel, dark, mainWidth, statScale, step } from "../../state";
 import { indexOfStep } from "../../stats";
@@ -115,7 +115,7 @@ export function ChannelMeans({ channels, height }: { channels: Channels; height:
         index < 0
           ? []
           : [
-              [`ch ${channels.channels[row]}`, formatNumber(channels.mean[index * count + row] as number)],
+              [`#${channels.channels[row]}`, formatShort(channels.mean[index * count + row] as number)],
               ["dead", `${dead}/${count}`],
             ]
       }
@@ -143,7 +143,7 @@ export function Statistics({ statistics, height }: { statistics: LayerStats; hei
       draw={(context) => drawLines(context, statistics, axis.value, height, log, palette.value)}
       numbers={(log ? LOG_LINES : LINEAR_LINES).map(
         ({ column, label }) =>
-          [label, index < 0 ? "" : formatNumber(columnOf(statistics, column)[index] as number)] as const,
+          [label, index < 0 ? "" : formatShort(columnOf(statistics, column)[index] as number)] as const,
       )}
     />
   );

@@ -5,7 +5,7 @@ import { lut } from "../../colour";
 import { Canvas } from "../../components/canvas";
 import { StepPlot, Swatch, useFetched } from "../../components/frame";
 import { drawValues, drawValueTicks, fullShare, valueScale } from "../../draw/values";
-import { formatNumber, formatPercent } from "../../format";
+import { formatPercent, formatShort } from "../../format";
 import { palette } from "../../palette";
 import { axis, dark, layer, mainWidth, runs, shownRuns, step, timelines } from "../../state";
 import { indexOfStep } from "../../stats";
@@ -84,7 +84,7 @@ function ValueNumbers({ histograms, height }: { histograms: Histograms; height: 
         {[0.95, 0.5, 0.05].map((share) => (
           <div key={share}>
             <span>p{share * 100}</span>
-            {formatNumber(percentile(histograms, shares, share))}
+            {formatShort(percentile(histograms, shares, share))}
           </div>
         ))}
       </div>
