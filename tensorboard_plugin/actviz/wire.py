@@ -28,8 +28,8 @@ Kinds of record, and their arrays (L layers, C channels, S samples):
              data == MAP_NONFINITE where the value is NaN or infinite.
 ``gradients``, ``gradient``  as ``step`` and ``layer``, of the gradient of the loss with respect to each output.
 ``gram``     centred Gram matrix of the probe's first n samples: ``gram`` float32 [n (n + 1) / 2], its lower triangle row by row.
-``attention``  weights as ``maps`` (a channel a head; ``queries`` where only some are kept), and ``entropy`` (nats, mean over queries) and
-             ``largest_logit``, float32 [S, H].
+``attention``  weights as ``maps`` (a channel a head; ``queries`` where only some are kept), and float32 [S, H]: ``entropy`` (nats, mean
+             over the queries that look at anything; NaN without any), ``largest_logit`` (NaN where the weights alone are known).
 
 Counts are of elements; moments and channel profiles are over finite elements, NaN where there are none.
 """
