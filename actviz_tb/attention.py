@@ -137,7 +137,7 @@ def compute(call: Call, limits: Limits) -> Attention:
     if call.causal:
         ahead = torch.ones(queries, keys, dtype=torch.bool, device=logits.device).triu(1)
         logits = logits.masked_fill(_thinned(ahead, 0, kept), -math.inf)
-    return _summarise(logits.expand(samples, heads, -1, -1), shape, limits, kept)
+    return _summarise(logits, shape, limits, kept)
 
 
 def _kept(shape: tuple[int, ...], limits: Limits) -> tuple[int, tuple[int, ...] | None]:

@@ -17,9 +17,8 @@ from torch import nn
 
 
 def fused(model: nn.Module) -> frozenset[nn.Module]:
-    """Return the outermost modules of a model that may run as a fused kernel in the forward that begins."""
-    found = [module for module in model.modules() if _may_fuse(module)]
-    return frozenset(found) - inside(found)
+    """Return the modules of a model that may run as a fused kernel in the forward that begins."""
+    return frozenset(module for module in model.modules() if _may_fuse(module))
 
 
 def inside(modules: Iterable[nn.Module]) -> frozenset[nn.Module]:

@@ -12,6 +12,7 @@ from forward import watched
 from logged import of_tag
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 QUERIES, KEYS, BATCH, WIDTH, HEADS = 5, 7, 3, 8, 2
 
@@ -112,14 +113,17 @@ def test_a_causal_hint_is_understood(tmp_path: Path, need_weights: bool, padded:
     assert_attends(run.attention()["attention"], multi_head_logits(module, query, key, padding, mask))
 
 
-def test_a_hint_that_is_not_true_is_believed_where_torch_believes_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("need_weights", "padded"), [(False, False), (False, True), (True, False)])
+def test_a_hint_that_is_not_true_is_believed_where_torch_believes_it(tmp_path: Path, need_weights: bool, padded: bool) -> None:
     module = made()
     query, key, value = inputs(module, keys=QUERIES)
-    nothing = torch.zeros(QUERIES, QUERIES, dtype=torch.bool)
-    run = watched(tmp_path, Calls(module, attn_mask=nothing, is_causal=True, need_weights=False), query, key, value)
-    causal = torch.ones(QUERIES, QUERIES, dtype=torch.bool).triu(1)
-    assert torch.equal(run.output, module(query, key, value, attn_mask=causal, is_causal=True, need_weights=False)[0])
-    assert_attends(run.attention()["attention"], multi_head_logits(module, query, key, attn_mask=causal))
+    padding = PADDING[:, :QUERIES] if padded else None
+    nothing, causal = torch.zeros(QUERIES, QUERIES, dtype=torch.bool), torch.ones(QUERIES, QUERIES, dtype=torch.bool).triu(1)
+    options = {"is_causal": True, "need_weights": need_weights, "key_padding_mask": padding}
+    run = watched(tmp_path, Calls(module, attn_mask=nothing, **options), query, key, value)
+    believed = causal if not need_weights and not padded else nothing
+    assert torch.equal(run.output, module(query, key, value, attn_mask=believed, **options)[0])
+    assert_attends(run.attention()["attention"], multi_head_logits(module, query, key, padding, believed))
 
 
 @pytest.mark.parametrize("batch_first", [False, True])
@@ -138,6 +142,14 @@ def test_only_the_shown_samples_are_recomputed(tmp_path: Path) -> None:
     run = watched(tmp_path, Calls(module, key_padding_mask=PADDING, attn_mask=VOLUME), query, key, value, samples=2)
     logits = multi_head_logits(module, query, key, key_padding_mask=PADDING, attn_mask=VOLUME)
     assert_attends(run.attention()["attention"], logits, samples=2)
+
+    def products(samples: int) -> int:
+        with FlopCounterMode(display=False) as counter:
+            watched(tmp_path / str(samples), Calls(module), *inputs(module), samples=samples, functional=False)
+        return int(counter.get_total_flops())
+
+    none, one, three = products(0), products(1), products(3)
+    assert one - none == (three - none) // 3 > 0
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])

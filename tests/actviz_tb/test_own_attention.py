@@ -165,11 +165,11 @@ def test_weights_that_a_block_passes_on_are_recorded_once(tmp_path: Path) -> Non
     class Passes(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.attention = Weighs()
+            self.attention, self.norm = Weighs(), nn.LayerNorm(8)
 
         def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
             output, weights = self.attention(x)
-            return output + 1, weights
+            return self.norm(output), weights
 
     assert list(watched(tmp_path, nn.Sequential(Passes()), random(3, 5, 8) / 4).attention()) == ["0.attention[1]"]
 
