@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from actviz_tb import maps, outputs
+from actviz_tb import maps
 from actviz_tb.maps import Limits, Maps
 
 ATTENDING = frozenset(("scaled_dot_product_attention", "multi_head_attention_forward", "softmax"))
@@ -74,25 +74,22 @@ def of_call(kind: str, function: Callable[..., Any], args: tuple[Any, ...], kwar
     """Return the attention of a function's call, None where it is not one that attends.
 
     Args:
+        args, kwargs: the call's; tensors of numbers have at least one element.
         kind: the function's plain name: `scaled_dot_product_attention`, `multi_head_attention_forward`, or a `softmax` over the last axis
             of (N, H, T, S), or of (N, T, T) for a single head, as modules do that compute the weights themselves.
     """
     if kind == "scaled_dot_product_attention":
-        call = _scaled_dot_product(*args, **kwargs)
-    elif kind == "multi_head_attention_forward":
-        call = _multi_head(inspect.signature(function).bind(*args, **kwargs).arguments, limits.samples)
-    else:
-        logits, axis = _softmax(*args, **kwargs)
-        square = logits.ndim == 3 and logits.shape[1] == logits.shape[2] > 1
-        if (logits.ndim != 4 and not square) or axis not in (-1, logits.ndim - 1) or outputs.unrecordable(logits) is not None:
-            return None
-        logits = logits[:, None] if square else logits
-        shape = tuple(logits.shape)
-        samples, kept = _kept(shape, limits)
-        return _summarise(_thinned(logits[:samples], 2, kept).float(), shape, limits, kept)
-    if outputs.unrecordable(call.query) is not None or outputs.unrecordable(call.key) is not None:
+        return compute(_scaled_dot_product(*args, **kwargs), limits)
+    if kind == "multi_head_attention_forward":
+        return compute(_multi_head(inspect.signature(function).bind(*args, **kwargs).arguments, limits.samples), limits)
+    logits, axis = _softmax(*args, **kwargs)
+    square = logits.ndim == 3 and logits.shape[1] == logits.shape[2] > 1
+    if (logits.ndim != 4 and not square) or axis not in (-1, logits.ndim - 1):
         return None
-    return compute(call, limits)
+    logits = logits[:, None] if square else logits
+    shape = tuple(logits.shape)
+    samples, kept = _kept(shape, limits)
+    return _summarise(_thinned(logits[:samples], 2, kept).float(), shape, limits, kept)
 
 
 def of_returned(weights: Tensor, lengths: Collection[int], limits: Limits) -> Attention | None:
@@ -105,7 +102,7 @@ def of_returned(weights: Tensor, lengths: Collection[int], limits: Limits) -> At
         weights: detached.
         lengths: sizes of the module's inputs. S is one of them in (N, T, S), else it may be classes that a softmax chose from.
     """
-    if weights.ndim not in (3, 4) or weights.shape[-1] < 2 or outputs.unrecordable(weights) is not None:
+    if weights.ndim not in (3, 4) or weights.shape[-1] < 2:
         return None
     if weights.ndim == 3 and weights.shape[-1] not in lengths:
         return None

@@ -193,6 +193,8 @@ class Recording:
         tensors = [tensor for _, tensor in outputs.tensors((args, kwargs))]
         if not tensors or not all(tensor is outputs.readable(tensor) and outputs.is_plain(tensor) for tensor in tensors):
             return False
+        if any(tensor.is_floating_point() and outputs.unrecordable(tensor) is not None for tensor in tensors):
+            return False
         with _exactly(tensors[0]):
             found = attention.of_call(kind, function, args, kwargs, self.limits)
         if found is None:
@@ -201,6 +203,7 @@ class Recording:
         self._add_seconds(layer, started)
         return True
 
+    @outputs.outside_transforms()
     def add_returned_attention(self, inputs: object, parts: Iterable[tuple[str, Tensor]]) -> None:
         """Keep those parts of a module's output that are attention weights; not again those that a block passes on.
 
@@ -216,7 +219,7 @@ class Recording:
             if any(each() is tensor for each in self._returned):
                 continue
             with _exactly(tensor):
-                found = attention.of_returned(outputs.readable(tensor.detach()), lengths, self.limits)
+                found = attention.of_returned(outputs.readable(tensor).detach(), lengths, self.limits)
             if found is not None:
                 self._returned.append(weakref.ref(tensor))
                 self._attention[name] = found

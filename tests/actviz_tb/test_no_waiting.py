@@ -87,6 +87,19 @@ def test_attention_waits_for_no_value(monkeypatch: pytest.MonkeyPatch, options: 
     assert (found.queries is None) == (largest > 100)
 
 
+@pytest.mark.parametrize("largest", [attention.MAX_LOGITS, 100], ids=["all queries", "some queries"])
+def test_weights_that_a_module_returns_wait_for_no_value_and_leave_the_proof_for_later(
+    monkeypatch: pytest.MonkeyPatch, largest: int
+) -> None:
+    monkeypatch.setattr(attention, "MAX_LOGITS", largest)
+    weights = on_device(3, 4, 9, 9)
+    with OnTheDevice(weights):
+        found = attention.of_returned(weights, (), LIMITS)
+    assert found is not None
+    assert found.proof is not None
+    assert (found.queries is None) == (largest > 100)
+
+
 class Everything(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -161,6 +161,21 @@ def test_weights_that_a_module_returns_are_attention_under_the_name_of_the_part(
     assert np.isnan(record.arrays["largest_logit"]).all()
 
 
+def test_weights_of_a_module_that_is_mapped_over_the_samples_are_of_all_of_them(tmp_path: Path) -> None:
+    class Mapped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = Weighs(heads=0)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.func.vmap(self.attention)(x)[0]  # type: ignore[no-any-return]
+
+    model, x = Mapped(), random(3, 5, 8) / 4
+    run = watched(tmp_path, model, x)
+    assert list(run.attention()) == ["attention[1]"]
+    assert_shows(run.attention()["attention[1]"], weights_of(model.attention, x))
+
+
 def test_weights_that_a_block_passes_on_are_recorded_once(tmp_path: Path) -> None:
     class Passes(nn.Module):
         def __init__(self) -> None:
