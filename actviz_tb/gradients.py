@@ -59,8 +59,9 @@ class GradientRecording:
         self._hooked[output.name] = twin or output.name
 
     def _hook(self, name: str, module: Any, view: Callable[[Tensor], Tensor] | None = None) -> Callable[[Tensor], None]:
-        def hook(gradient: Tensor) -> None:
-            if not self._open or name in self.summaries:
+        def hook(gradient: Tensor | None) -> None:
+            # None: a torch.autograd.Function says that it has none.
+            if not self._open or name in self.summaries or gradient is None:
                 return
             try:
                 if not self.started:
