@@ -113,9 +113,10 @@ def tensors(value: object, caches: bool = True, name: str = "") -> Iterator[tupl
 
 
 def named_modules(model: nn.Module) -> dict[str, nn.Module]:
-    """Return the modules that can be called, by the names that actviz_tb gives them."""
+    """Return the modules that can be called, those aside that make weights, by the names that actviz_tb gives them."""
+    found = {path or type(model).__name__: module for path, module in model.named_modules() if "parametrizations" not in path}
     containers = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
-    return {path or type(model).__name__: module for path, module in model.named_modules() if not isinstance(module, containers)}
+    return {name: module for name, module in found.items() if not isinstance(module, containers)}
 
 
 def hooks(model: nn.Module) -> dict[str, list[int]]:
@@ -130,7 +131,7 @@ def calls(model: nn.Module, arguments: Mapping[str, Any]) -> tuple[dict[str, Bit
     called, own, known = set[str](), set[str](), dict[int, Tensor]()
 
     def hook(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-        if torch.is_grad_enabled() and module in names:
+        if model.training and module in names:
             called.add(names[module])
             found = {id(each): each for _, each in tensors(output, caches=False) if each.is_floating_point() and each.numel()}
             if found.keys() - known.keys() - {id(each) for _, each in tensors((args, kwargs))}:
