@@ -116,14 +116,14 @@ def _first(values: Iterable[Any], default: Any) -> Any:
     return next(iter(values), default)
 
 
-def family(model: Any, inputs: Iterable[str], attends: bool) -> str:
+def family(model: Any, inputs: Iterable[str]) -> str:
     """Return the one of `FAMILIES` that inputs of these names ran through, or "other"."""
     kinds = [any(re.match(kind, name) for name in inputs) for kind in ("input_ids", "input_values|input_features", "pixel_values|grid_thw")]
     parts = " ".join(type(module).__name__ for module in model.modules())
     if sum(kinds) != 1:
         return "multi-modal" if any(kinds) else "other"
     if not kinds[0]:
-        return "speech and sound" if kinds[1] else "vision, attention" if attends else "vision, convolutional"
+        return "speech and sound" if kinds[1] else "vision, attention" if "Attention" in parts else "vision, convolutional"
     if re.search("Mamba|Rwkv|SSM|GatedDelta|Recurrent|LinearAttention|Lightning", parts):
         return "state space"
     if re.search("Expert|MoE|Moe", parts):

@@ -198,7 +198,7 @@ def examine(model_type: str) -> Iterator[Row]:
         row.detail = failures[0]
         yield row
         return
-    row.result, row.cls = "crash", type(model).__name__
+    row.result, row.cls, row.family = "crash", type(model).__name__, models.family(model, arguments)
     yield row
     row.result, row.detail = "same", ""
     for options in ({}, {"probe": arguments, "gradients": True}):
@@ -213,7 +213,6 @@ def examine(model_type: str) -> Iterator[Row]:
             break
         if found != expected:
             row.result, row.detail = "differs", f"{differing(expected, found)[:6]} of {len(expected)} ({', '.join(options)})"
-    row.family = models.family(model, arguments, row.numbers["attention"] > 0)
     yield row
 
 
