@@ -226,7 +226,9 @@ def test_gram_matrices_are_those_of_the_centred_outputs(logged: Logged) -> None:
         for step in STEPS:
             x = logged.probe[step][layer].reshape(5, -1).astype(np.float64)
             x -= x.mean(0)
-            np.testing.assert_allclose(logged.run.gram(layer, step).values, x @ x.T, rtol=1e-4, atol=1e-5 * (x @ x.T).max())
+            found = logged.run.gram(layer, step).values
+            np.testing.assert_allclose(found, x @ x.T, rtol=1e-4, atol=1e-5 * (x @ x.T).max())
+            assert found.dtype == np.float32
 
 
 def test_attention_is_a_softmax_by_hand(logged: Logged) -> None:
