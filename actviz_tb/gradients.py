@@ -5,6 +5,7 @@ By hooks on the tensors: in-place operations and structured outputs do not matte
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -27,16 +28,25 @@ class GradientRecording:
     Args:
         scratch: work buffers.
         on_end: called once, at the end of that backward, with this recording.
+        on_cost: told the seconds that a layer's gradient took from the backward.
         on_fault, on_skip: as for `hooks.ForwardHooks`.
     """
 
-    def __init__(self, scratch: Scratch, on_end: Callable[[GradientRecording], None], on_fault: OnFault, on_skip: OnSkip) -> None:
+    def __init__(
+        self,
+        scratch: Scratch,
+        on_end: Callable[[GradientRecording], None],
+        on_cost: Callable[[str, float], None],
+        on_fault: OnFault,
+        on_skip: OnSkip,
+    ) -> None:
         self.started = False
         self.summaries: dict[str, ActivationSummary] = {}
         self._hooked: dict[str, str] = {}
         self._passed_over: set[str] = set()
         self._scratch = scratch
         self._on_end = on_end
+        self._on_cost = on_cost
         self._on_fault = on_fault
         self._on_skip = on_skip
         self._open = True
@@ -63,6 +73,7 @@ class GradientRecording:
             # None: a torch.autograd.Function says that it has none.
             if not self._open or name in self.summaries or gradient is None:
                 return
+            started = time.perf_counter()
             try:
                 if not self.started:
                     self.started = True
@@ -70,6 +81,7 @@ class GradientRecording:
                 self._summarise(name, module, gradient, view)
             except Exception as error:  # whatever goes wrong here must not stop the training
                 self._on_fault(f"gradient of {name}", error)
+            self._on_cost(name, time.perf_counter() - started)
 
         return hook
 

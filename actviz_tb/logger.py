@@ -348,8 +348,8 @@ class ActivationLogger:
         return False
 
     def _write_run(self, kind: str, fields: dict[str, Any], step: int) -> None:
-        event = encode.run_event(kind, fields, step, time.time())
-        self._writer.submit(lambda: [event])
+        event, meter = encode.run_event(kind, fields, step, time.time()), self._meter
+        self._writer.submit(lambda: meter.counted([(None, event)]))
 
     def _tell_writer_fault(self) -> None:
         fault = self._writer.take_fault()

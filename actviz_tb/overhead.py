@@ -74,6 +74,8 @@ class Overhead:
         if self._started_s is not None:
             self._steps_s.append(max(now_s - self._started_s - self._cost_s, 1e-9))
             if self._cost_s:
+                if self._logged == 1:
+                    self._costs_s.clear()  # the first logged step allocates what later ones use again
                 self._costs_s.append(self._cost_s)
                 self._logged += 1
             self._adapt()
@@ -84,7 +86,6 @@ class Overhead:
         if not self._costs_s:
             return
         fraction = median(self._costs_s) / (median(self._steps_s) * (self._interval or self._gap))
-        # The first logged step allocates what later ones use again.
         if self._limit is not None and self._logged > 1:
             while fraction / self.factor > self._limit:
                 self.factor *= 2

@@ -235,7 +235,11 @@ class StepRecorder:
         return recording
 
     def _gradient_recording(self, step: int) -> GradientRecording:
-        wall_time_s, meter = time.time(), self._meter
+        wall_time_s, meter, overhead = time.time(), self._meter, self._overhead
+
+        def on_cost(layer: str, seconds: float) -> None:
+            meter.add_gradient(layer, seconds)
+            overhead.add(seconds)
 
         def on_end(gradients: GradientRecording) -> None:
             if not gradients.summaries:
@@ -243,7 +247,7 @@ class StepRecorder:
             pending = PendingStatistics(gradients.summaries)
             self._submit(lambda: meter.counted(encode.gradient_events(pending.to_host(), step, wall_time_s)))
 
-        return GradientRecording(self._scratch, on_end, self._on_fault, self._skip)
+        return GradientRecording(self._scratch, on_end, on_cost, self._on_fault, self._skip)
 
     def _finish(self, model: nn.Module) -> None:
         """The forward of the step at hand has ended: hand its record over."""
@@ -292,7 +296,7 @@ class StepRecorder:
                 stock_histograms=options.stock_tabs,
                 stock_images=stock_images,
             )
-            return described + meter.counted(encode.step_events(record))
+            return meter.counted((*described, *encode.step_events(record)))
 
         self._submit(job)
 
@@ -303,8 +307,11 @@ class StepRecorder:
             self._on_fault("", error)
             return None
 
-    def _describe(self, model: nn.Module, layers: list[LayerDescription], step: int, wall_time_s: float) -> list[bytes]:
-        """Return the event of the model record when it differs from the last one, sizes of batches and lengths of sequences aside."""
+    def _describe(self, model: nn.Module, layers: list[LayerDescription], step: int, wall_time_s: float) -> list[tuple[None, bytes]]:
+        """Return the event of the model record when it differs from the last one, sizes of batches and lengths of sequences aside.
+
+        It comes with None, as the event of no single layer.
+        """
         signature = [
             replace(layer, shape=(len(layer.shape), layer.shape[layer.channel_axis] if layer.channel_axis is not None else 0))
             for layer in layers
@@ -325,7 +332,7 @@ class StepRecorder:
         ]
         parameters = {module["path"]: module["parameters"] for module in modules}
         listed = [{**asdict(layer), "parameters": parameters.get(layer.path, 0)} for layer in layers]
-        return [encode.model_event(selection.class_name(own), name, listed, modules, step, wall_time_s)]
+        return [(None, encode.model_event(selection.class_name(own), name, listed, modules, step, wall_time_s))]
 
 
 def _has_lazy_parameters(model: nn.Module) -> bool:

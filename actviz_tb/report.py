@@ -6,6 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from tensorboard_plugin.actviz.eventfile import frame
+
+_FRAME_BYTES = len(frame(b""))
+
 
 @dataclass(frozen=True, slots=True)
 class LayerReport:
@@ -13,7 +17,7 @@ class LayerReport:
 
     Attributes:
         steps: logged steps at which it was recorded.
-        time_ms: time spent in its hooks, a logged step on average.
+        time_ms: time spent in its hooks, its gradient's included, a logged step on average.
         size_bytes: bytes written for it, a logged step on average.
     """
 
@@ -33,7 +37,7 @@ class Report:
         skipped: outputs that were not recorded, and why.
         faults: how often recording failed, by layer (``""``: outside a layer).
         time_ms: time taken from the training loop, a logged step on average.
-        size_bytes: bytes written in all.
+        size_bytes: bytes written in all, also those of no layer.
     """
 
     steps: int
@@ -75,16 +79,23 @@ class Meter:
         self._layer_bytes: Counter[str] = Counter()
 
     def add_layer(self, name: str, seconds: float) -> None:
+        """Enter a logged step of a layer."""
         self._layer_steps[name] += 1
         self._layer_seconds[name] += seconds
 
+    def add_gradient(self, name: str, seconds: float) -> None:
+        """Enter what a layer's gradient took."""
+        self._layer_seconds[name] += seconds
+        self.seconds += seconds
+
     def counted(self, events: Iterable[tuple[str | None, bytes]]) -> list[bytes]:
-        """Return the events, and enter each one's size under its layer."""
+        """Return the events, and enter the bytes that each takes in the event file under its layer."""
         found = []
         for layer, data in events:
-            self._size_bytes += len(data)
+            size_bytes = len(data) + _FRAME_BYTES
+            self._size_bytes += size_bytes
             if layer is not None:
-                self._layer_bytes[layer] += len(data)
+                self._layer_bytes[layer] += size_bytes
             found.append(data)
         return found
 
