@@ -103,7 +103,7 @@ class Functions(TorchFunctionMode, Observer):
         selected: names of the modules inside which functions and attention are recorded.
         functional: record functions; else only what they tell of attention and of where tensors come from.
         attended, returned: see there; None: no attention.
-        bare: modules inside which torch must not find a function mode at work, see `fused`.
+        fused: modules inside which torch must not find a function mode at work, see `fused.fused`.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class Functions(TorchFunctionMode, Observer):
         functional: bool,
         attended: Attended | None,
         returned: Returned | None,
-        bare: frozenset[nn.Module] = frozenset(),
+        fused: frozenset[nn.Module] = frozenset(),
     ) -> None:
         TorchFunctionMode.__init__(self)
         Observer.__init__(self)
@@ -130,7 +130,7 @@ class Functions(TorchFunctionMode, Observer):
         self._functional = functional
         self._attended = attended
         self._returned = returned
-        self._bare = bare
+        self._fused = fused
         self._flow = Flow()
         self._attentions = 0
         # Twice: the forward's own pre-hooks, among which this begins, may be under way; and the root's hooks do not take the lowest.
@@ -168,7 +168,7 @@ class Functions(TorchFunctionMode, Observer):
         if threading.get_ident() != self._thread:
             return
         self._places.append(Place(name, keeps_to_itself(module), self._attentions))
-        if module in self._bare:
+        if module in self._fused:
             self._aside = self._step_aside()
 
     def leave(self, name: str, module: nn.Module, inputs: object, output: object) -> None:
@@ -183,7 +183,7 @@ class Functions(TorchFunctionMode, Observer):
         if threading.get_ident() != self._thread:
             return
         produced, self._produced = self._produced, []
-        if self._aside and module in self._bare:
+        if self._aside and module in self._fused:
             self._aside = False
             self.__enter__()  # type: ignore[no-untyped-call]
         # One of which a pre-hook of the user's raised did not enter; those that an interrupt ended did not leave.

@@ -149,12 +149,12 @@ class ForwardHooks:
     def _after(self, module: nn.Module, hook: Callable[[nn.Module, Any, Any, Any], None], always_call: bool = False) -> None:
         if module in self._bare:
 
-            def of_this(called: nn.Module, args: Any, *rest: Any) -> None:
+            def of_this(called: nn.Module, args: Any, output: Any) -> None:
                 if called is module:
-                    # After an exception torch calls global hooks without the keyword arguments.
-                    hook(called, args, rest[0] if len(rest) > 1 else {}, rest[-1])
+                    hook(called, args, {}, output)
 
-            handle = register_module_forward_hook(of_this, with_kwargs=True, always_call=always_call)
+            # Without keyword arguments: a global hook that takes them leaves a mark in torch when it is removed.
+            handle = register_module_forward_hook(of_this, always_call=always_call)
         else:
             handle = add_hook(module, hook, with_kwargs=True, always_call=always_call)
         self._handles.append(handle)

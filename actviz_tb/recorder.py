@@ -119,15 +119,15 @@ class StepRecorder:
         if probed is None:
             with torch._C.DisableTorchFunction():  # as wherever we compute: it is none of the business of the user's function modes
                 recording.add_inputs((*args, kwargs))
-        bare = fused.fused(model)
-        if bare:
-            selected, observed = self._outside(fused.inside(bare), selected, observed)
+        alone = fused.fused(model)
+        if alone:
+            selected, observed = self._outside(fused.inside(alone), selected, observed)
         self._meter.hooked.update(each.name for each in selected)
         gradients = self._gradient_recording(step) if options.gradients and self.writes else None
         if gradients is not None:
             self._awaited.append(gradients)
         self._step = _Step(
-            *self._observers(recording, selected, observed, bare, gradients),
+            *self._observers(recording, selected, observed, alone, gradients),
             recording,
             probed,
             step,
@@ -170,7 +170,7 @@ class StepRecorder:
         recording: Recording,
         selected: list[SelectedModule],
         observed: list[SelectedModule],
-        bare: frozenset[nn.Module] = frozenset(),
+        alone: frozenset[nn.Module] = frozenset(),
         gradients: GradientRecording | None = None,
     ) -> tuple[ForwardHooks, Functions]:
         options = self._options
@@ -197,9 +197,9 @@ class StepRecorder:
             functional=options.functional,
             attended=recording.add_attention if options.attention else None,
             returned=recording.add_returned_attention if options.attention else None,
-            bare=bare,
+            fused=alone,
         )
-        return ForwardHooks(selected, sink, self._on_fault, self._skip, functions, observed, bare), functions
+        return ForwardHooks(selected, sink, self._on_fault, self._skip, functions, observed, fused.hookless(alone)), functions
 
     def _skip(self, name: str, reason: str) -> None:
         self._meter.skipped[name] = reason
