@@ -83,7 +83,7 @@ class Overhead:
         self._cost_s = 0.0
 
     def _adapt(self) -> None:
-        if not self._costs_s:
+        if not self._costs_s or (self._limit is None and not self._warn):
             return
         fraction = median(self._costs_s) / (median(self._steps_s) * (self._interval or self._gap))
         if self._limit is not None and self._logged > 1:
