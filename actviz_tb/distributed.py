@@ -101,7 +101,7 @@ class Merger:
             sent[:_LENGTH_BYTES] = np.frombuffer(np.int64(len(data)).tobytes(), np.uint8)
             kept = data[: self._capacity]
             sent[_LENGTH_BYTES : _LENGTH_BYTES + len(kept)] = np.frombuffer(kept, np.uint8)
-            gathered = [torch.empty(len(sent), dtype=torch.uint8) for _ in range(dist.get_world_size())]
+            gathered = [torch.empty(len(sent), dtype=torch.uint8, device="cpu") for _ in range(dist.get_world_size())]
             dist.all_gather(gathered, torch.from_numpy(sent), group=self._group)
             blocks = [each.numpy().tobytes() for each in gathered]
             lengths = [int(np.frombuffer(each[:_LENGTH_BYTES], np.int64)[0]) for each in blocks]

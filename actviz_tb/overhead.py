@@ -63,7 +63,7 @@ class Overhead:
         if self._last_due is not None and step > self._last_due:
             self._gap = step - self._last_due
         self._last_due = step
-        return self.factor == 1 or step % (self.factor * (self._interval or 1)) == 0
+        return step // (self._interval or self._gap) % self.factor == 0
 
     def add(self, seconds: float) -> None:
         """Enter time that the step at hand took from the training."""

@@ -132,8 +132,8 @@ def summarise(activation: Tensor, channel_axis: int | None, bounds: Bounds | Non
     if clean:
         values = x
         low, high = _extremes(x, x, reduced, channels)
-        finite = torch.full((channels,), count // channels, dtype=torch.int64)
-        nonfinite = torch.zeros(3, dtype=torch.int64)
+        finite = torch.full((channels,), count // channels, dtype=torch.int64, device=x.device)
+        nonfinite = torch.zeros(3, dtype=torch.int64, device=x.device)
     else:
         mask = torch.isfinite(x)
         values = x.masked_fill(~mask, 0.0)

@@ -28,9 +28,9 @@ class Transfer:
                 by_device.setdefault(tensors[index].device, []).append(index)
         self._copies: list[tuple[list[int], Tensor, torch.cuda.Event | None]] = []
         for device, indices in by_device.items():
-            packed = torch.cat([tensors[index].contiguous().view(-1).view(torch.uint8) for index in indices])
+            packed = pack([tensors[index] for index in indices])
             if device.type == "cuda":
-                host = torch.empty(packed.shape, dtype=torch.uint8, pin_memory=True)
+                host = torch.empty(packed.shape, dtype=torch.uint8, device="cpu", pin_memory=True)
                 host.copy_(packed, non_blocking=True)
                 event = torch.cuda.Event()  # type: ignore[no-untyped-call]
                 event.record(torch.cuda.current_stream(device))
@@ -43,14 +43,24 @@ class Transfer:
         for indices, host, event in self._copies:
             if event is not None:
                 event.synchronize()
-            packed = host.numpy()
-            offset = 0
-            for index in indices:
-                shape, torch_dtype = self._forms[index]
-                dtype = torch.empty((), dtype=torch_dtype).numpy().dtype
-                size = shape.numel() * dtype.itemsize
-                # A copy, because numpy wants the data aligned.
-                self._arrays[index] = np.frombuffer(packed[offset : offset + size].tobytes(), dtype).reshape(shape)
-                offset += size
+            for index, array in zip(indices, unpack(host.numpy(), [self._forms[index] for index in indices]), strict=True):
+                self._arrays[index] = array
         self._copies = []
         return [array for array in self._arrays if array is not None]
+
+
+def pack(tensors: Sequence[Tensor]) -> Tensor:
+    """Return the contents of tensors on one device, one after the other, uint8 [bytes]."""
+    return torch.cat([tensor.contiguous().view(-1).view(torch.uint8) for tensor in tensors])
+
+
+def unpack(packed: Array, forms: Sequence[tuple[torch.Size, torch.dtype]]) -> list[Array]:
+    """Return what `pack` brought together, given its shapes and dtypes."""
+    found, offset = [], 0
+    for shape, torch_dtype in forms:
+        dtype = torch.empty((), dtype=torch_dtype, device="cpu").numpy().dtype
+        size_bytes = shape.numel() * dtype.itemsize
+        # A copy, because numpy wants the data aligned.
+        found.append(np.frombuffer(packed[offset : offset + size_bytes].tobytes(), dtype).reshape(shape))
+        offset += size_bytes
+    return found

@@ -1,5 +1,6 @@
 """What logging costs: measured, limited, warned of and reported. The time in these tests is a clock that the tests set."""
 
+import itertools
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -98,12 +99,15 @@ def test_without_a_limit_every_step_of_the_schedule_is_logged(clock: Clock) -> N
     assert simulate(every(5, None), clock, range(50), cost_s=lambda step: 10.0) == list(range(0, 50, 5))
 
 
-def test_neither_an_expensive_first_step_nor_a_rare_slow_one_widens_or_narrows_for_long(clock: Clock) -> None:
+@pytest.mark.parametrize(("cost_s", "settled"), [(0.005, 10), (0.015, 20)])
+def test_neither_an_expensive_first_step_nor_rare_slow_ones_change_the_interval(clock: Clock, cost_s: float, settled: int) -> None:
     found = every(10, 0.1)
-    logged = simulate(
-        found, clock, range(400), step_s=lambda step: 30.0 if step % 100 == 50 else 0.01, cost_s=lambda step: 0.5 if step == 0 else 0.005
-    )
-    assert logged == list(range(0, 400, 10))
+
+    def step_s(step: int) -> float:
+        return 30.0 if step % 100 == 50 else 0.01  # a checkpoint is written, say
+
+    logged = simulate(found, clock, range(400), step_s, lambda step: 0.5 if step == 0 else cost_s)
+    assert [step for step in logged if step >= 20] == list(range(20, 400, settled))
 
 
 def test_the_interval_narrows_again_when_the_cost_falls(clock: Clock) -> None:
@@ -115,15 +119,22 @@ def test_the_interval_narrows_again_when_the_cost_falls(clock: Clock) -> None:
     assert found.factor == 1
 
 
-def test_a_schedule_without_a_fixed_interval_is_thinned_out_as_well(clock: Clock) -> None:
-    found = Overhead(schedule.decades(), None, 0.02)
-    logged = simulate(found, clock, range(1000), cost_s=lambda step: 0.02)
-    assert logged[:2] == [0, 1]
-    assert set(logged) <= set(simulate(Overhead(schedule.decades(), None, None), clock, range(1000)))
-    late = [step for step in logged if step >= 100]
-    assert late
-    assert all(step % found.factor == 0 for step in late[-3:])
-    assert 0.02 * len(late) / (0.01 * 900) <= 0.05
+SCHEDULES: dict[str, tuple[schedule.Schedule, int]] = {
+    "decades": (schedule.decades(), 10),
+    "never at a multiple": (lambda step: step % 10 == 5, 10),
+    "by its own rule": (lambda step: step % 7 == 3, 7),
+}
+
+
+@pytest.mark.parametrize(("rule", "gap"), SCHEDULES.values(), ids=SCHEDULES.keys())
+def test_a_schedule_without_a_fixed_interval_is_thinned_out_as_much(clock: Clock, rule: schedule.Schedule, gap: int) -> None:
+    found = Overhead(rule, None, 0.02)
+    simulate(found, clock, range(400), cost_s=lambda step: 0.02)
+    logged = simulate(found, clock, range(400, 1000), cost_s=lambda step: 0.02)
+    assert is_power_of_two(found.factor)
+    assert all(rule(step) for step in logged)
+    assert {later - step for step, later in itertools.pairwise(logged)} == {found.factor * gap}
+    assert 0.02 / 4 <= 0.02 / (0.01 * found.factor * gap) <= 0.02
 
 
 def test_a_watched_model_is_logged_ever_more_rarely_where_the_limit_is_tiny(tmp_path: Path) -> None:
