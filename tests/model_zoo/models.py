@@ -15,7 +15,7 @@ from transformers.models.auto import modeling_auto
 
 MODEL_TYPES = list(modeling_auto.MODEL_MAPPING_NAMES)
 FAMILIES = {"decoder", "encoder-decoder", "mixture of experts", "multi-modal", "speech and sound", "state space", "text encoder"}
-FAMILIES |= {"vision, attention", "vision, convolutional"}
+FAMILIES |= {"transformer vision", "convolutional vision"}
 MAX_PARAMETERS = 20_000_000
 LAYERS, HEADS, HEAD_WIDTH, VOCABULARY = 2, 4, 16, 160
 WIDTH = HEADS * HEAD_WIDTH
@@ -123,11 +123,12 @@ def family(model: Any, inputs: Iterable[str]) -> str:
     if sum(kinds) != 1:
         return "multi-modal" if any(kinds) else "other"
     if not kinds[0]:
-        return "speech and sound" if kinds[1] else "vision, attention" if "Attention" in parts else "vision, convolutional"
+        return "speech and sound" if kinds[1] else "transformer vision" if "Attention" in parts else "convolutional vision"
     if re.search("Mamba|Rwkv|SSM|GatedDelta|Recurrent|LinearAttention|Lightning", parts):
         return "state space"
     if re.search("Expert|MoE|Moe", parts):
         return "mixture of experts"
     if model.config.is_encoder_decoder:
         return "encoder-decoder"
-    return "decoder" if type(model).__name__ in modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values() else "text encoder"
+    causal = any(getattr(module, "is_causal", False) is True for module in model.modules())
+    return "decoder" if causal or type(model).__name__ in modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values() else "text encoder"

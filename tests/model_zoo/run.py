@@ -158,7 +158,7 @@ def watched(model: nn.Module, arguments: Mapping[str, Any], called: set[str], ow
         events = [event for path in Path(directory).iterdir() for event in EventFileLoader(str(path)).Load()]
     values = {value.tag: value for event in events for value in event.summary.value}
     recorded = {layer["path"] for layer in wire.unpack(values["actviz/model"].tensor.string_val[0]).header["layers"]}
-    reasons = {name: re.sub(r"\(shape .*\)", "", reason).strip() for name, reason in report.skipped.items()}
+    reasons = {name: re.split(r" \(|:", reason)[0] for name, reason in report.skipped.items()}
     told = {re.split(r"\[|:", name)[0]: reason for name, reason in reasons.items()}
     kinds = Counter(tag.split("/")[1] for tag in values if tag.startswith("actviz/"))
     row.numbers.update({"functions": len(recorded.difference(names)), "gradients": kinds["gradient"], "attention": kinds["attention"]})
@@ -276,12 +276,13 @@ def page(rows: list[Row]) -> str:
     title, commands, explanation, _ = (__doc__ or "").split("\n\n")
     versions = f"Python {platform.python_version()}, torch {torch.__version__}, transformers {transformers.__version__}."
     columns = ["type", "family", "class", *NUMBERS, "not recorded", "result"]
+    missing = ", ".join(row.model_type for row in rows if row.result == "not built")
     lines = ["# Models that the tests do not know", "", title, "", commands, "", explanation, ""]
     lines += [f"* {each}" for each in (versions, *totals(rows))]
     lines += ["", "timm's models are left out: timm cannot be imported without torchvision.", ""]
     lines += ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
     lines += [f"| {line(row)} |" for row in rows if row.result != "not built"]
-    return "\n".join([*lines, "", "Not built: " + ", ".join(row.model_type for row in rows if row.result == "not built") + ".", ""])
+    return "\n".join([*lines, "", f"Not built, as the rules do not fit them or a library is missing: {missing}.", ""])
 
 
 def main() -> int:
