@@ -88,7 +88,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
 def _wrapped(module: nn.Module) -> nn.Module | None:
     names = ("module",) if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)) else _WRAPPED
     # Not by getattr, which some wrappers hand on to the module inside.
-    return next((inner for name, inner in module._modules.items() if name in names and inner is not None), None)
+    return next((module._modules[name] for name in names if name in module._modules and module._modules[name] is not None), None)
 
 
 def is_leaf(module: nn.Module) -> bool:
