@@ -110,8 +110,8 @@ class StepRecorder:
         records = self.writes or options.merger is not None
         if not records and not self.runs_together(model):
             return False
-        selected = selection.select(model, options.layers, options.name)
         observed = selection.select(model, None, options.name)
+        selected = observed if options.layers is None else selection.select(model, options.layers, options.name)
         probed = None if self._probe is None or _has_lazy_parameters(model) else self._run_probe(self._probe, model, selected, observed)
         if not records:
             return False
