@@ -17,7 +17,6 @@ NATIVE = Extension(
     "actviz_tb._native",
     ["actviz_tb/native.c"],
     extra_compile_args=["-O3", "-fno-math-errno", "-fno-trapping-math", "-fassociative-math", "-fno-signed-zeros", "-ffinite-math-only"],
-    extra_link_args=["-pthread"],
     optional=True,
 )
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from actviz_tb import maps
 from actviz_tb.maps import Limits, Maps
+from actviz_tb.transfer import Array
 
 ATTENDING = frozenset(("scaled_dot_product_attention", "multi_head_attention_forward", "softmax"))
 """Plain names of the functions that `of_call` knows."""
@@ -45,8 +46,8 @@ class Attention:
     queries: tuple[int, ...] | None
     proof: Tensor | None = None
 
-    def tensors(self) -> tuple[Tensor, ...]:
-        return (*self.maps.tensors(), self.entropy, self.largest_logit, *(() if self.proof is None else (self.proof,)))
+    def parts(self) -> tuple[Tensor | Array, ...]:
+        return (*self.maps.parts(), self.entropy, self.largest_logit, *(() if self.proof is None else (self.proof,)))
 
 
 @dataclass(frozen=True, slots=True)

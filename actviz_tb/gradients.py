@@ -85,7 +85,7 @@ class GradientRecording:
 
         return hook
 
-    @outputs.outside_transforms()
+    @outputs.outside_transforms
     def _summarise(self, name: str, module: Any, gradient: Tensor, view: Callable[[Tensor], Tensor] | None) -> None:
         with torch.no_grad():
             values = outputs.readable(gradient.detach())

@@ -1,4 +1,4 @@
-"""From an activation tensor to small 2-D maps, quantised to uint8, on the tensor's own device.
+"""From an activation tensor to small 2-D maps, quantised to uint8, on the tensor's own device (arrays where compiled code makes them).
 
 ========================  ==============  ====================================================
 output                    layout          maps
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from actviz_tb import native
+from actviz_tb.transfer import Array
 
 LEVELS = 254
 NONFINITE = 255
@@ -69,15 +70,15 @@ class Maps:
     """
 
     layout: str
-    data: Tensor
-    low: Tensor
-    high: Tensor
-    mean: Tensor
+    data: Tensor | Array
+    low: Tensor | Array
+    high: Tensor | Array
+    mean: Tensor | Array
     channels: tuple[int, ...]
     units: tuple[int, ...] | None
     pool: tuple[int, int]
 
-    def tensors(self) -> tuple[Tensor, ...]:
+    def parts(self) -> tuple[Tensor | Array, ...]:
         return (self.data, self.low, self.high, self.mean)
 
 
@@ -150,8 +151,7 @@ def _quantise(x: Tensor, layout: str, channels: tuple[int, ...], size: int | Non
     height, width = x.shape[2:]
     pool = (1, 1) if size is None else (-(-height // size), -(-width // size))
     if x.device.type == "cpu" and native.available():
-        data, low, high, mean = native.maps(x.float(), channels, pool)
-        return Maps(layout=layout, data=data, low=low, high=high, mean=mean, channels=channels, units=units, pool=pool)
+        return Maps(layout, *native.maps(x.float(), len(channels), pool), channels, units, pool)
     x = thinned(x, 1, len(channels)).float()
     # On the CPU a finite sum costs nothing to ask for, and proves that no value has to be masked.
     clean = x.device.type == "cpu" and math.isfinite(x.sum().item())
@@ -169,7 +169,7 @@ def _quantise(x: Tensor, layout: str, channels: tuple[int, ...], size: int | Non
         empty = low > high
         low, high = low.masked_fill(empty, 0), high.masked_fill(empty, 0)
         data = torch.where(mask, _levels(x.masked_fill(~mask, 0), low, high), NONFINITE).to(torch.uint8)
-    return Maps(layout=layout, data=data, low=low, high=high, mean=mean, channels=channels, units=units, pool=pool)
+    return Maps(layout, data, low, high, mean, channels, units, pool)
 
 
 def _finite_mean(x: Tensor) -> Tensor:

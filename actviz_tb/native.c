@@ -8,7 +8,6 @@
 
 #include <float.h>
 #include <math.h>
-#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +17,9 @@
 #define LEVELS 254 /* as in maps.py */
 #define NONFINITE 255
 #define TABLES 4
-#define MAX_THREADS 64
+#define TABLE (CODES + 16) /* no power of two: counts of one code would wait for each other where their addresses end alike */
+#define MAX_PARTS 64
+#define SHARE 16384 /* elements that are worth a part of their own */
 
 #define ADDED_IN_FLOAT 256 /* divided by the lanes: so few additions that rounding stays below what the test of the statistics allows */
 
@@ -48,7 +49,7 @@ typedef struct {
     int64_t *finite, *zero; /* [channels] */
     double *total;
     float *low, *high;
-    uint32_t *tables; /* [TABLES][CODES] */
+    uint32_t *tables; /* [TABLES][TABLE] */
 } Part;
 
 /* a becomes that of both. */
@@ -158,15 +159,17 @@ INLINE void count_codes(const Part *p, int64_t from, int64_t to) {
     int64_t i = (from + p->stride - 1) / p->stride * p->stride, stride = p->stride;
     uint32_t code, *tables = p->tables;
     /* Neighbours are often equal (zeros after a ReLU): tables in turn, so that one count does not wait for the one before. */
-    for (; i + (TABLES - 1) * stride < to; i += TABLES * stride) {
-        for (int t = 0; t < TABLES; t++) {
-            memcpy(&code, p->values + i + t * stride, sizeof code);
-            tables[t * CODES + (code >> 21)]++;
+    for (; stride == 1 && i + TABLES <= to; i += TABLES) {
+        uint64_t pairs[TABLES / 2];
+        memcpy(pairs, p->values + i, sizeof pairs);
+        for (int t = 0; t < TABLES / 2; t++) {
+            tables[2 * t * TABLE + (pairs[t] >> 21 & (CODES - 1))]++;
+            tables[(2 * t + 1) * TABLE + (pairs[t] >> 53)]++;
         }
     }
-    for (; i < to; i += stride) {
+    for (int t = 0; i < to; i += stride, t = (t + 1) % TABLES) {
         memcpy(&code, p->values + i, sizeof code);
-        tables[code >> 21]++;
+        tables[t * TABLE + (code >> 21)]++;
     }
 }
 
@@ -257,7 +260,7 @@ INLINE double runs_of_channels(Part *p, int64_t from, int64_t to, float *low, fl
     return sum;
 }
 
-CLONES static void *summarise_part(void *argument) {
+CLONES static void summarise_part(void *argument) {
     Part *p = argument;
     int64_t block = p->inner == 1 && p->channels > 1 ? (p->channels < BLOCK ? BLOCK / p->channels * p->channels : p->channels) : BLOCK;
     float *sums = malloc(p->channels * sizeof(float));
@@ -283,54 +286,78 @@ CLONES static void *summarise_part(void *argument) {
     }
     free(sums);
     free(zeros);
-    return NULL;
 }
 
-CLONES static void *count_near_zero(void *argument) {
+CLONES static void count_near_zero(void *argument) {
     Part *p = argument;
     for (int64_t from = p->start; from < p->end; from += BLOCK) {
         int64_t to = from + BLOCK < p->end ? from + BLOCK : p->end;
         p->near_zeros += count_small(p->values + from, to - from, p->near_zero);
     }
-    return NULL;
 }
 
-static void run(void *(*work)(void *), void *parts, size_t size, int threads) {
-    pthread_t started[MAX_THREADS];
-    int is_started[MAX_THREADS] = {0};
-    for (int t = 1; t < threads; t++)
-        is_started[t] = pthread_create(&started[t], NULL, work, (char *)parts + t * size) == 0;
-    work(parts);
-    for (int t = 1; t < threads; t++) {
-        if (is_started[t])
-            pthread_join(started[t], NULL);
-        else
-            work((char *)parts + t * size);
-    }
+/* Runs a function in so many threads at once, and waits for all: GOMP_parallel of the OpenMP library that torch uses, whose threads
+   are awake between two of torch's own operations. NULL: everything runs in the thread that calls. */
+typedef void (*Team)(void (*work)(void *), void *argument, unsigned threads, unsigned flags);
+static Team team;
+
+void actviz_use_team(Team found) { team = found; }
+
+typedef struct {
+    void (*work)(void *);
+    char *parts;
+    size_t size;
+    int count, next;
+} Shared;
+
+static void take_parts(void *argument) {
+    Shared *shared = argument;
+    int part;
+    while ((part = __atomic_fetch_add(&shared->next, 1, __ATOMIC_RELAXED)) < shared->count)
+        shared->work(shared->parts + part * shared->size);
 }
 
-/* See actviz_tb.native. Returns 0, or 1 when there is no memory. */
+static void run(void (*work)(void *), void *parts, size_t size, int count, int threads) {
+    Shared shared = {work, parts, size, count, 0};
+    if (team && count > 1)
+        team(take_parts, &shared, (unsigned)threads, 0); /* always as many as torch has: another number would end some and start them anew */
+    else
+        take_parts(&shared);
+}
+
+static int parts_of(int64_t elements, int64_t most, int threads) {
+    int64_t count = elements / SHARE;
+    count = count < threads ? count : threads;
+    count = count < most ? count : most;
+    return count < 1 ? 1 : count > MAX_PARTS ? MAX_PARTS : (int)count;
+}
+
+/* See actviz_tb.native. Fills `found`: finite int64 [channels], total double [channels], zero int64 [channels], moments double [4],
+   extra int64 [5], codes int64 [CODES], low and high float [channels]. Returns 0, or 1 when there is no memory. */
 int actviz_summarise(const float *values, int64_t outer, int64_t channels, int64_t inner, int64_t stride, float near_zero_fraction,
-                     int has_low, float saturated_low, int has_high, float saturated_high, int threads, int64_t *finite, double *total, float *low, float *high,
-                     int64_t *zero, double *moments, int64_t *extra, int64_t *codes) {
+                     int has_low, float saturated_low, int has_high, float saturated_high, int threads, void *found) {
+    int64_t *finite = found;
+    double *total = (double *)(finite + channels);
+    int64_t *zero = (int64_t *)(total + channels);
+    double *moments = (double *)(zero + channels);
+    int64_t *extra = (int64_t *)(moments + 4), *codes = extra + 5;
+    float *low = (float *)(codes + CODES), *high = low + channels;
     int64_t count = outer * channels * inner;
-    threads = threads < 1 ? 1 : threads > MAX_THREADS ? MAX_THREADS : threads;
-    /* Whole rows a thread where rows are short enough; the unit is never more than one thread's share. */
+    /* Whole rows a part where rows are short enough; the unit is never more than one part's share. */
     int64_t unit = inner == 1 ? channels : BLOCK, units = (count + unit - 1) / unit;
-    if (threads > units)
-        threads = (int)units;
+    int shares = parts_of(count, units, threads);
     size_t per_channel = 2 * sizeof(int64_t) + sizeof(double) + 2 * sizeof(float);
-    Part parts[MAX_THREADS];
-    char *memory = calloc(threads, per_channel * channels + sizeof(uint32_t) * TABLES * CODES);
+    Part parts[MAX_PARTS];
+    char *memory = calloc(shares, per_channel * channels + sizeof(uint32_t) * TABLES * TABLE);
     if (!memory)
         return 1;
     char *next = memory;
-    for (int t = 0; t < threads; t++) {
+    for (int t = 0; t < shares; t++) {
         Part *p = &parts[t];
         memset(p, 0, sizeof(Part));
         p->values = values;
-        p->start = units * t / threads * unit;
-        p->end = units * (t + 1) / threads * unit;
+        p->start = units * t / shares * unit;
+        p->end = units * (t + 1) / shares * unit;
         if (p->end > count)
             p->end = count;
         p->channels = channels, p->inner = inner, p->stride = stride;
@@ -339,16 +366,16 @@ int actviz_summarise(const float *values, int64_t outer, int64_t channels, int64
         p->finite = (int64_t *)next, next += channels * sizeof(int64_t);
         p->zero = (int64_t *)next, next += channels * sizeof(int64_t);
         p->total = (double *)next, next += channels * sizeof(double);
-        p->tables = (uint32_t *)next, next += sizeof(uint32_t) * TABLES * CODES;
+        p->tables = (uint32_t *)next, next += sizeof(uint32_t) * TABLES * TABLE;
         p->low = (float *)next, next += channels * sizeof(float);
         p->high = (float *)next, next += channels * sizeof(float);
         for (int64_t c = 0; c < channels; c++)
             p->low[c] = FLT_MAX, p->high[c] = -FLT_MAX;
     }
-    run(summarise_part, parts, sizeof(Part), threads);
+    run(summarise_part, parts, sizeof(Part), shares, threads);
     Moments whole = {0};
     int failed = 0;
-    for (int t = 0; t < threads; t++) {
+    for (int t = 0; t < shares; t++) {
         Part *p = &parts[t];
         failed |= p->failed;
         combine(&whole, &p->moments);
@@ -362,7 +389,7 @@ int actviz_summarise(const float *values, int64_t outer, int64_t channels, int64
         for (int i = 0; i < CODES; i++) {
             int64_t found = 0;
             for (int table = 0; table < TABLES; table++)
-                found += p->tables[table * CODES + i];
+                found += p->tables[table * TABLE + i];
             int index = i ^ (CODES / 2); /* by the sign: negative ones first */
             codes[index] = (t ? codes[index] : 0) + found;
         }
@@ -372,11 +399,11 @@ int actviz_summarise(const float *values, int64_t outer, int64_t channels, int64
             low[c] = from_bits(0x7f800000), high[c] = from_bits(0xff800000);
     }
     double rms = whole.n ? sqrt(whole.second / whole.n + whole.mean * whole.mean) : 0;
-    for (int t = 0; t < threads; t++)
+    for (int t = 0; t < shares; t++)
         parts[t].near_zero = near_zero_fraction * (float)rms;
-    run(count_near_zero, parts, sizeof(Part), threads);
+    run(count_near_zero, parts, sizeof(Part), shares, threads);
     memset(extra, 0, 5 * sizeof(int64_t));
-    for (int t = 0; t < threads; t++) {
+    for (int t = 0; t < shares; t++) {
         extra[0] += parts[t].near_zeros;
         extra[1] += parts[t].saturated;
         extra[2] += parts[t].nan;
@@ -396,8 +423,7 @@ int actviz_summarise(const float *values, int64_t outer, int64_t channels, int64
 typedef struct {
     const float *values;
     int64_t first, last; /* of the maps */
-    const int64_t *channels; /* indices of the kept ones */
-    int64_t kept, height, width, pool_height, pool_width;
+    int64_t channels, kept, height, width, pool_height, pool_width;
     int64_t sample_stride, channel_stride, row_stride, column_stride;
     uint8_t *data;
     float *low, *high, *mean;
@@ -453,71 +479,75 @@ static void draw_masked(const Drawing *d, const float *map, const float *pixels,
     *low = l, *high = h;
 }
 
-CLONES static void *draw(void *argument) {
-    Drawing *d = argument;
-    int64_t rows = (d->height + d->pool_height - 1) / d->pool_height, columns = (d->width + d->pool_width - 1) / d->pool_width;
-    float *pixels = malloc(rows * columns * sizeof(float));
-    double *sums = malloc(d->width * sizeof(double)); /* double, so that what is constant stays so */
-    d->failed = !pixels || !sums;
-    for (int64_t index = d->first; index < d->last && !d->failed; index++) {
-        const float *map = d->values + index / d->kept * d->sample_stride + d->channels[index % d->kept] * d->channel_stride;
-        uint8_t *data = d->data + index * rows * columns;
-        float low = FLT_MAX, high = -FLT_MAX;
-        double total = 0;
-        int tame = 1;
-        for (int64_t y = 0; y < rows; y++) {
-            int64_t top = y * d->pool_height, bottom = top + d->pool_height < d->height ? top + d->pool_height : d->height;
-            float *pixel = pixels + y * columns;
-            memset(sums, 0, d->width * sizeof(double));
-            for (int64_t line = top; line < bottom; line++)
-                add_row(d, map + line * d->row_stride, sums);
-            if (d->pool_width == 1) {
-                double count = bottom - top;
-                for (int64_t x = 0; x < columns; x++)
-                    pixel[x] = (float)(sums[x] / count);
-            } else {
-                for (int64_t x = 0; x < columns; x++) {
-                    int64_t left = x * d->pool_width, right = left + d->pool_width < d->width ? left + d->pool_width : d->width;
-                    double sum = 0;
-                    for (int64_t k = left; k < right; k++)
-                        sum += sums[k];
-                    pixel[x] = (float)(sum / ((bottom - top) * (right - left)));
-                }
-            }
-            for (int64_t x = 0; x < d->width; x++)
-                total += sums[x];
-            tame &= all_tame(pixel, columns);
-            int64_t zeros = 0;
-            look_at(pixel, columns, &low, &high, &zeros);
+/* Pools a map into pixels; returns the sum of its values. In double, so that what is constant stays so. */
+INLINE double pool(const Drawing *d, const float *map, double *restrict sums, float *restrict pixel) {
+    int64_t columns = (d->width + d->pool_width - 1) / d->pool_width;
+    double total = 0;
+    for (int64_t top = 0; top < d->height; top += d->pool_height, pixel += columns) {
+        int64_t bottom = top + d->pool_height < d->height ? top + d->pool_height : d->height;
+        memset(sums, 0, d->width * sizeof(double));
+        for (int64_t line = top; line < bottom; line++)
+            add_row(d, map + line * d->row_stride, sums);
+        for (int64_t x = 0; x < columns; x++) {
+            int64_t left = x * d->pool_width, right = left + d->pool_width < d->width ? left + d->pool_width : d->width;
+            double sum = 0;
+            for (int64_t k = left; k < right; k++)
+                sum += sums[k];
+            pixel[x] = (float)(sum / ((bottom - top) * (right - left)));
         }
-        if (tame) {
-            quantise(pixels, rows * columns, low, high, data);
-            d->low[index] = low, d->high[index] = high, d->mean[index] = (float)(total / (d->height * d->width));
-        } else {
-            draw_masked(d, map, pixels, rows * columns, data, d->low + index, d->high + index, d->mean + index);
-        }
+        for (int64_t x = 0; x < d->width; x++)
+            total += sums[x];
     }
-    free(pixels);
-    free(sums);
-    return NULL;
+    return total;
 }
 
-/* See actviz_tb.native. Returns 0, or 1 when there is no memory. */
-int actviz_maps(const float *values, int64_t samples, const int64_t *channels, int64_t kept, int64_t height, int64_t width,
-                int64_t sample_stride, int64_t channel_stride, int64_t row_stride, int64_t column_stride, int64_t pool_height,
-                int64_t pool_width, int threads, uint8_t *data, float *low, float *high, float *mean) {
-    Drawing parts[MAX_THREADS];
-    int failed = 0;
-    threads = threads < 1 ? 1 : threads > MAX_THREADS ? MAX_THREADS : threads;
-    if (threads > samples * kept)
-        threads = (int)(samples * kept);
-    for (int t = 0; t < threads; t++) {
-        Drawing part = {values, samples * kept * t / threads, samples * kept * (t + 1) / threads, channels, kept, height, width,
-                        pool_height, pool_width, sample_stride, channel_stride, row_stride, column_stride, data, low, high, mean, 0};
+CLONES static void draw(void *argument) {
+    Drawing *d = argument;
+    int64_t rows = (d->height + d->pool_height - 1) / d->pool_height, columns = (d->width + d->pool_width - 1) / d->pool_width;
+    int64_t values = d->height * d->width, count = rows * columns, zeros = 0;
+    int as_it_lies = count == values && d->column_stride == 1 && d->row_stride == d->width;
+    float *pooled = malloc(count * sizeof(float));
+    double *sums = malloc(d->width * sizeof(double));
+    d->failed = !pooled || !sums;
+    for (int64_t index = d->first; index < d->last && !d->failed; index++) {
+        const float *map = d->values + index / d->kept * d->sample_stride + index % d->kept * d->channels / d->kept * d->channel_stride;
+        const float *pixels = as_it_lies ? map : pooled;
+        uint8_t *data = d->data + index * count;
+        double total = 0;
+        for (int64_t i = 0; as_it_lies && i < values; i++)
+            total += map[i];
+        if (!as_it_lies)
+            total = pool(d, map, sums, pooled);
+        if (all_tame(pixels, count)) {
+            float low = FLT_MAX, high = -FLT_MAX;
+            look_at(pixels, count, &low, &high, &zeros);
+            quantise(pixels, count, low, high, data);
+            d->low[index] = low, d->high[index] = high, d->mean[index] = (float)(total / values);
+        } else {
+            draw_masked(d, map, pixels, count, data, d->low + index, d->high + index, d->mean + index);
+        }
+    }
+    free(pooled);
+    free(sums);
+}
+
+/* See actviz_tb.native. Fills `found`: low, high and mean float [samples][kept], data uint8 [samples][kept][rows][columns]. Returns 0, or
+   1 when there is no memory. */
+int actviz_maps(const float *values, int64_t samples, int64_t channels, int64_t kept, int64_t height, int64_t width, int64_t sample_stride,
+                int64_t channel_stride, int64_t row_stride, int64_t column_stride, int64_t pool_height, int64_t pool_width, int threads,
+                void *found) {
+    Drawing parts[MAX_PARTS];
+    int64_t maps = samples * kept;
+    float *low = found, *high = low + maps, *mean = high + maps;
+    uint8_t *data = (uint8_t *)(mean + maps);
+    int failed = 0, shares = parts_of(maps * height * width, maps, threads);
+    for (int t = 0; t < shares; t++) {
+        Drawing part = {values, maps * t / shares, maps * (t + 1) / shares, channels, kept, height, width, pool_height, pool_width,
+                        sample_stride, channel_stride, row_stride, column_stride, data, low, high, mean, 0};
         parts[t] = part;
     }
-    run(draw, parts, sizeof(Drawing), threads);
-    for (int t = 0; t < threads; t++)
+    run(draw, parts, sizeof(Drawing), shares, threads);
+    for (int t = 0; t < shares; t++)
         failed |= parts[t].failed;
     return failed;
 }

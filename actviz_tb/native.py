@@ -11,12 +11,15 @@ import os
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from actviz_tb.transfer import Array
+
 CODES = 2048
-_ELEMENTS_A_THREAD = 1 << 19
-_MAX_THREADS = 16
+_EXTRA = 5
+_MOMENTS = 4
 
 
 @functools.cache
@@ -31,9 +34,13 @@ def _library() -> ctypes.CDLL | None:
             except OSError:
                 continue
             size, real, address = ctypes.c_int64, ctypes.c_float, ctypes.c_void_p
-            shape_and_stride, bound = (size, size, size, size), (ctypes.c_int, real)
-            library.actviz_summarise.argtypes = (address, *shape_and_stride, real, *bound, *bound, ctypes.c_int, *(address,) * 8)
-            library.actviz_maps.argtypes = (address, size, address, *(size,) * 9, ctypes.c_int, *(address,) * 4)
+            bound = (ctypes.c_int, real)
+            library.actviz_summarise.argtypes = (address, *(size,) * 4, real, *bound, *bound, ctypes.c_int, address)
+            library.actviz_maps.argtypes = (address, *(size,) * 11, ctypes.c_int, address)
+            # By way of torch's own library, as it may come with an OpenMP library of its own.
+            team = getattr(ctypes.CDLL(torch._C.__file__), "GOMP_parallel", None)
+            if team is not None:
+                library.actviz_use_team(ctypes.cast(team, address))
             return library
     return None
 
@@ -45,7 +52,7 @@ def available() -> bool:
 
 def summarise(
     x: Tensor, shape: tuple[int, int, int], stride: int, near_zero: float, thresholds: tuple[float | None, float | None]
-) -> list[Tensor]:
+) -> list[Array]:
     """Return what `statistics.ActivationSummary` holds, in its order.
 
     Args:
@@ -60,26 +67,45 @@ def summarise(
     """
     library = _library()
     assert library is not None
-    outer, channels, inner = shape
-    # One allocation: eight bytes an entry first.
-    sizes = (8 * channels, 8 * channels, 4 * channels, 4 * channels, 8 * channels, 8 * 4, 8 * 5, 8 * CODES)
-    dtypes = (torch.int64, torch.float64, torch.float32, torch.float32, torch.int64, torch.float64, torch.int64, torch.int64)
-    found = torch.empty(sum(sizes), dtype=torch.uint8, device="cpu").split_with_sizes(sizes)
-    bounds = [argument for each in thresholds for argument in (each is not None, each or 0.0)]
+    channels = shape[1]
+    whole = np.empty(4 * channels + _MOMENTS + _EXTRA + CODES, np.int64)
+    low, high = thresholds
     failed = library.actviz_summarise(
-        x.data_ptr(), outer, channels, inner, stride, near_zero, *bounds, _threads(x.numel()), *(each.data_ptr() for each in found)
+        x.data_ptr(),
+        *shape,
+        stride,
+        near_zero,
+        low is not None,
+        low or 0.0,
+        high is not None,
+        high or 0.0,
+        torch.get_num_threads(),
+        whole.ctypes.data,
     )
     if failed:
         raise MemoryError(f"no memory for the statistics of {channels} channels")
-    return [each.view(dtype) for each, dtype in zip(found, dtypes, strict=True)]
+    moments = 3 * channels
+    extra = moments + _MOMENTS
+    codes = extra + _EXTRA
+    extremes = whole[codes + CODES :].view(np.float32)
+    return [
+        whole[:channels],
+        whole[channels : 2 * channels].view(np.float64),
+        extremes[:channels],
+        extremes[channels:],
+        whole[2 * channels : moments],
+        whole[moments:extra].view(np.float64),
+        whole[extra:codes],
+        whole[codes : codes + CODES],
+    ]
 
 
-def maps(x: Tensor, channels: tuple[int, ...], pool: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def maps(x: Tensor, kept: int, pool: tuple[int, int]) -> tuple[Array, Array, Array, Array]:
     """Return data, low, high and mean as in `maps.Maps`.
 
     Args:
         x: float32 [S, all channels, H, W] on the CPU, not empty, with any strides.
-        channels: indices of the kept ones.
+        kept: so many channels, those of `maps.evenly`.
         pool: values a pixel, down and across.
 
     Raises:
@@ -87,25 +113,13 @@ def maps(x: Tensor, channels: tuple[int, ...], pool: tuple[int, int]) -> tuple[T
     """
     library = _library()
     assert library is not None
-    samples, kept, (height, width) = len(x), len(channels), x.shape[2:]
-    data = torch.empty(samples, kept, -(-height // pool[0]), -(-width // pool[1]), dtype=torch.uint8, device="cpu")
-    low, high, mean = torch.empty(3, samples, kept, device="cpu").unbind(0)
+    samples, channels, height, width = x.shape
+    count, rows, columns = samples * kept, -(-height // pool[0]), -(-width // pool[1])
+    whole = np.empty(count * (12 + rows * columns), np.uint8)
     failed = library.actviz_maps(
-        x.data_ptr(),
-        samples,
-        (ctypes.c_int64 * kept)(*channels),
-        kept,
-        height,
-        width,
-        *x.stride(),
-        *pool,
-        _threads(samples * kept * height * width),
-        *(each.data_ptr() for each in (data, low, high, mean)),
+        x.data_ptr(), samples, channels, kept, height, width, *x.stride(), *pool, torch.get_num_threads(), whole.ctypes.data
     )
     if failed:
         raise MemoryError(f"no memory for maps of {height} x {width}")
-    return data, low, high, mean
-
-
-def _threads(elements: int) -> int:
-    return min(torch.get_num_threads(), _MAX_THREADS, max(1, elements // _ELEMENTS_A_THREAD))
+    low, high, mean = whole[: 12 * count].view(np.float32).reshape(3, samples, kept)
+    return whole[12 * count :].reshape(samples, kept, rows, columns), low, high, mean

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import ParamSpec, TypeVar, cast
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 _MAX_DEPTH = 8
 _PACKED = {getattr(torch, "float4_e2m1fn_x2", None)}  # several numbers an element, which torch itself does not convert
@@ -35,7 +39,10 @@ def tensors(output: object, suffix: str = "", depth: int = 0) -> Iterator[tuple[
 
 
 def _parts(output: object) -> Iterator[tuple[str, object]]:
-    if isinstance(output, PackedSequence):
+    if type(output) in (tuple, list):  # most, and known at once
+        for index, value in enumerate(cast("Sequence[object]", output)):
+            yield f"[{index}]", value
+    elif isinstance(output, PackedSequence):
         yield ".data", output.data
     elif isinstance(output, Mapping):
         for key, value in output.items():
@@ -51,11 +58,15 @@ def _parts(output: object) -> Iterator[tuple[str, object]]:
             yield f".{field.name}", getattr(output, field.name, None)
 
 
-@contextmanager
-def outside_transforms() -> Iterator[None]:
-    """Compute with plain tensors, see `readable`, whatever ``torch.func`` transform the model is in; also a decorator."""
-    with torch._C._DisableFuncTorch():
-        yield
+def outside_transforms(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Decorate a function that computes with plain tensors, see `readable`, whatever ``torch.func`` transform the model is in."""
+
+    @functools.wraps(function)
+    def outside(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        with torch._C._DisableFuncTorch():
+            return function(*args, **kwargs)
+
+    return outside
 
 
 def unwrapped(tensor: Tensor) -> Tensor:

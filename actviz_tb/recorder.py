@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -312,10 +312,7 @@ class StepRecorder:
 
         It comes with None, as the event of no single layer.
         """
-        signature = [
-            replace(layer, shape=(len(layer.shape), layer.shape[layer.channel_axis] if layer.channel_axis is not None else 0))
-            for layer in layers
-        ]
+        signature = [layer.signature() for layer in layers]
         if signature == self._model_signature:
             return []
         self._model_signature = signature

@@ -44,6 +44,22 @@ class LayerDescription:
     channel_axis: int | None
     inputs: tuple[str, ...]
 
+    def signature(self) -> tuple[object, ...]:
+        """Return all that tells one layer from another, sizes of batches and lengths of sequences aside."""
+        channels = None if self.channel_axis is None else self.shape[self.channel_axis]
+        return (
+            self.name,
+            self.path,
+            self.type,
+            self.call,
+            len(self.shape),
+            channels,
+            self.dtype,
+            self.layout,
+            self.channel_axis,
+            self.inputs,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class HostMaps:
@@ -100,12 +116,12 @@ class PendingStatistics:
 
     def __init__(self, summaries: Mapping[str, ActivationSummary]) -> None:
         self.summaries = summaries
-        self._transfer = Transfer([tensor for summary in summaries.values() for tensor in summary.tensors()])
+        self._transfer = Transfer([tensor for summary in summaries.values() for tensor in summary.parts()])
 
     def raw(self) -> dict[str, list[Array]]:
-        """Return the contents of each summary's tensors."""
+        """Return the contents of each summary's parts."""
         arrays = iter(self._transfer.arrays())
-        return {name: [next(arrays) for _ in summary.tensors()] for name, summary in self.summaries.items()}
+        return {name: [next(arrays) for _ in summary.parts()] for name, summary in self.summaries.items()}
 
     def to_host(self) -> HostStatistics:
         raw = self.raw()
@@ -136,7 +152,7 @@ class Recording:
     _attention: dict[str, Attention] = field(default_factory=dict)
     _returned: list[weakref.ref[Tensor]] = field(default_factory=list)
 
-    @outputs.outside_transforms()
+    @outputs.outside_transforms
     def add(self, output: LayerOutput) -> None:
         """Summarise one output; nothing of it is kept.
 
@@ -203,7 +219,7 @@ class Recording:
         self._add_seconds(layer, started)
         return True
 
-    @outputs.outside_transforms()
+    @outputs.outside_transforms
     def add_returned_attention(self, inputs: object, parts: Iterable[tuple[str, Tensor]]) -> None:
         """Keep those parts of a module's output that are attention weights; not again those that a block passes on.
 
@@ -228,7 +244,7 @@ class Recording:
     def _add_seconds(self, name: str, started: float) -> None:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
 
-    @outputs.outside_transforms()
+    @outputs.outside_transforms
     def add_inputs(self, arguments: object) -> None:
         """Keep the maps of the first tensor among a forward's arguments, where it is one that maps can be made of."""
         for _, tensor in outputs.tensors(arguments):
@@ -238,7 +254,7 @@ class Recording:
                 self.add_maps(INPUTS, image, *maps_module.layout(image.shape))
             return
 
-    @outputs.outside_transforms()
+    @outputs.outside_transforms
     def start_transfer(self) -> PendingRecording:
         """Begin to bring all that was collected to the host."""
         return PendingRecording(PendingStatistics(self.summaries), self._maps, self._grams, self._attention)
@@ -258,10 +274,10 @@ class PendingRecording:
         self._maps = maps
         self._grams = grams
         self._attention = attended
-        parts: Iterable[Sequence[Tensor]] = (
-            *(extracted.tensors() for extracted, _ in maps.values()),
+        parts: Iterable[Sequence[Tensor | Array]] = (
+            *(extracted.parts() for extracted, _ in maps.values()),
             *((gram,) for gram in grams.values()),
-            *(each.tensors() for each in attended.values()),
+            *(each.parts() for each in attended.values()),
         )
         self._transfer = Transfer([tensor for part in parts for tensor in part])
 

@@ -86,6 +86,8 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 
 def _wrapped(module: nn.Module) -> nn.Module | None:
+    if not module._modules:
+        return None
     names = ("module",) if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)) else _WRAPPED
     # Not by getattr, which some wrappers hand on to the module inside.
     return next((module._modules[name] for name in names if name in module._modules and module._modules[name] is not None), None)
@@ -93,6 +95,8 @@ def _wrapped(module: nn.Module) -> nn.Module | None:
 
 def is_leaf(module: nn.Module) -> bool:
     """Say whether a module has no children, those aside that make its weights (``torch.nn.utils.parametrize``)."""
+    if not module._modules:
+        return True
     parametrized = is_parametrized(module)
     return all(parametrized and name == "parametrizations" for name, _ in module.named_children())
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from actviz_tb import native
+from actviz_tb.transfer import Array
 
 NEAR_ZERO = 1e-3
 """A value is near zero when its absolute value is at most this fraction of the layer's RMS."""
@@ -29,13 +30,18 @@ _HISTOGRAM_SAMPLE = 1 << 17
 _SIGN = 1024
 _CODE_SHIFT = 21
 _NONFINITE_CODE = 1020
+_ORDER = np.array([*range(_NONFINITE_CODE - 1, 0, -1), 0, *range(_SIGN + 1, _SIGN + _NONFINITE_CODE)])
+"""Codes in the order of the bins: from the largest negative magnitude to the largest positive one."""
+_ZERO = _NONFINITE_CODE - 1
 
 Bounds = tuple[float | None, float | None]
 
 
 @dataclass(frozen=True, slots=True)
 class ActivationSummary:
-    """Statistics of one output, on its device; float32 or float64, and int64. C is the number of channels (1 without a channel axis).
+    """Statistics of one output, on its device (arrays where compiled code makes them); float32 or float64, and int64.
+
+    C is the number of channels (1 without a channel axis).
 
     Attributes:
         count: number of elements.
@@ -53,16 +59,16 @@ class ActivationSummary:
     count: int
     channel_count: int
     sampled_every: int
-    finite: Tensor
-    total: Tensor
-    low: Tensor
-    high: Tensor
-    zero: Tensor
-    moments: Tensor
-    extra: Tensor
-    histogram: Tensor
+    finite: Tensor | Array
+    total: Tensor | Array
+    low: Tensor | Array
+    high: Tensor | Array
+    zero: Tensor | Array
+    moments: Tensor | Array
+    extra: Tensor | Array
+    histogram: Tensor | Array
 
-    def tensors(self) -> tuple[Tensor, ...]:
+    def parts(self) -> tuple[Tensor | Array, ...]:
         return (self.finite, self.total, self.low, self.high, self.zero, self.moments, self.extra, self.histogram)
 
 
@@ -259,15 +265,16 @@ def finalise(summary: ActivationSummary, arrays: Sequence[npt.NDArray[Any]]) -> 
 
     Args:
         summary: for its counts; its tensors are not touched.
-        arrays: the contents of ``summary.tensors()``, in that order.
+        arrays: the contents of ``summary.parts()``, in that order.
     """
     finite, total, low, high, zero, _, extra, codes = arrays
     near_zero, saturated, nan, posinf, neginf = (int(value) for value in extra)
     zeros = int(zero.sum())
-    with np.errstate(divide="ignore", invalid="ignore"):
-        has_finite = finite > 0
-        channel_mean = np.where(has_finite, total / finite, np.nan)
-        channel_max = np.where(has_finite, np.maximum(np.abs(low), np.abs(high)), np.nan)
+    elements = finite.astype(np.float64)
+    if nan or posinf or neginf:
+        elements[elements == 0] = np.nan
+    channel_max = np.maximum(-low, high)
+    channel_max[np.isnan(elements)] = np.nan
     counts = {
         "count": summary.count,
         "zero": zeros,
@@ -285,8 +292,8 @@ def finalise(summary: ActivationSummary, arrays: Sequence[npt.NDArray[Any]]) -> 
         moments=moments(arrays),
         bins=bins,
         bin_counts=bin_counts,
-        channel_mean=channel_mean.astype(np.float32),
-        channel_max=channel_max.astype(np.float32),
+        channel_mean=(total / elements).astype(np.float32),
+        channel_max=channel_max.astype(np.float32, copy=False),
         channel_zero=(zero / summary.channel_count).astype(np.float32),
     )
 
@@ -379,11 +386,11 @@ def _combined_moments(parts: Sequence[Sequence[npt.NDArray[Any]]]) -> npt.NDArra
 
 
 def _bins(codes: npt.NDArray[np.int64], zeros: int | None) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.uint32]]:
-    negative, positive = codes[:_NONFINITE_CODE].copy(), codes[_SIGN : _SIGN + _NONFINITE_CODE].copy()
+    ordered = codes[_ORDER]
     # Magnitude code 0 is zero and the subnormals below 2**-128, which go to the bin above it.
-    smallest = int(negative[0] + positive[0])
+    smallest = int(codes[0] + codes[_SIGN])
     zeros = smallest if zeros is None else min(zeros, smallest)
-    positive[1] += smallest - zeros
-    ordered = np.concatenate([negative[:0:-1], [zeros], positive[1:]])
+    ordered[_ZERO] = zeros
+    ordered[_ZERO + 1] += smallest - zeros
     occupied = np.flatnonzero(ordered)
-    return (occupied - (_NONFINITE_CODE - 1)).astype(np.int16), ordered[occupied].astype(np.uint32)
+    return (occupied - _ZERO).astype(np.int16), ordered[occupied].astype(np.uint32)

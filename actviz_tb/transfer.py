@@ -16,19 +16,24 @@ Array = npt.NDArray[Any]
 class Transfer:
     """A copy that starts now and is waited for where `arrays` is called, which may be another thread.
 
-    Tensors on the CPU are not copied. The others are packed into one buffer a device.
+    Arrays, and tensors on the CPU, are not copied. The others are packed into one buffer a device.
     """
 
-    def __init__(self, tensors: Sequence[Tensor]) -> None:
-        self._arrays: list[Array | None] = [tensor.numpy() if tensor.device.type == "cpu" else None for tensor in tensors]
-        self._forms = [(tensor.shape, tensor.dtype) for tensor in tensors]
-        by_device: dict[torch.device, list[int]] = {}
-        for index, array in enumerate(self._arrays):
-            if array is None:
-                by_device.setdefault(tensors[index].device, []).append(index)
+    def __init__(self, parts: Sequence[Tensor | Array]) -> None:
+        self._arrays: list[Array | None] = []
+        by_device: dict[torch.device, dict[int, Tensor]] = {}
+        for index, part in enumerate(parts):
+            if isinstance(part, Tensor):
+                if part.device.type != "cpu":
+                    by_device.setdefault(part.device, {})[index] = part
+                self._arrays.append(part.numpy() if part.device.type == "cpu" else None)
+            else:
+                self._arrays.append(part)
+        self._forms = {index: (part.shape, part.dtype) for tensors in by_device.values() for index, part in tensors.items()}
         self._copies: list[tuple[list[int], Tensor, torch.cuda.Event | None]] = []
-        for device, indices in by_device.items():
-            packed = pack([tensors[index] for index in indices])
+        for device, tensors in by_device.items():
+            indices = list(tensors)
+            packed = pack(list(tensors.values()))
             if device.type == "cuda":
                 host = torch.empty(packed.shape, dtype=torch.uint8, device="cpu", pin_memory=True)
                 host.copy_(packed, non_blocking=True)
@@ -39,7 +44,7 @@ class Transfer:
                 self._copies.append((indices, packed.cpu(), None))
 
     def arrays(self) -> list[Array]:
-        """Return the tensors' contents, with the same shapes and dtypes."""
+        """Return the parts' contents, with the same shapes and dtypes."""
         for indices, host, event in self._copies:
             if event is not None:
                 event.synchronize()

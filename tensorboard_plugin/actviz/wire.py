@@ -36,18 +36,19 @@ Counts are of elements; moments and channel profiles are over finite elements, N
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import struct
 import zlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, tensor_shape_pb2, types_pb2
+from tensorboard.compat.proto import event_pb2, summary_pb2, types_pb2
 
 isal_zlib: ModuleType | None
 try:
@@ -78,7 +79,7 @@ MAP_NONFINITE = 255
 _MAGIC = b"ACTV"
 _PREFIX = struct.Struct("<4sI")
 _ALIGNMENT = 8
-_COMPRESS_FROM_BYTES = 64
+_COMPRESS_FROM_BYTES = 256
 DTYPES = {"u1": "<u1", "i2": "<i2", "u4": "<u4", "i8": "<i8", "f4": "<f4", "f8": "<f8"}
 _DTYPE_NAMES = {np.dtype(value): name for name, value in DTYPES.items()}
 
@@ -160,10 +161,13 @@ def pack(kind: str, fields: Mapping[str, Any], arrays: Mapping[str, Array] | Non
     entries = []
     chunks = []
     for name, array in (arrays or {}).items():
-        dtype = _DTYPE_NAMES.get(array.dtype.newbyteorder("<"))
-        if dtype is None:
-            raise WireError(f"array {name!r} has dtype {array.dtype}; the format has {', '.join(map(str, _DTYPE_NAMES))}")
-        data = np.ascontiguousarray(array, dtype=DTYPES[dtype]).tobytes()
+        dtype = _DTYPE_NAMES.get(array.dtype)
+        if dtype is None:  # a byte order that is not the format's, or a dtype that it lacks
+            dtype = _DTYPE_NAMES.get(array.dtype.newbyteorder("<"))
+            if dtype is None:
+                raise WireError(f"array {name!r} has dtype {array.dtype}; the format has {', '.join(map(str, _DTYPE_NAMES))}")
+            array = array.astype(DTYPES[dtype])
+        data = array.tobytes()
         encoding = "raw"
         if len(data) >= _COMPRESS_FROM_BYTES and name not in raw:
             compressed = deflate(data)
@@ -283,11 +287,9 @@ def dequantise(data: Array, low: Array, high: Array) -> npt.NDArray[np.float32]:
 
 def record_event(tag: str, container: bytes, step: int, wall_time_s: float) -> event_pb2.Event:
     """Return the event of one of our own records."""
-    metadata = summary_pb2.SummaryMetadata(
-        plugin_data=summary_pb2.SummaryMetadata.PluginData(plugin_name=PLUGIN_NAME),
-        data_class=summary_pb2.DATA_CLASS_BLOB_SEQUENCE,
-    )
-    return _event(tag, _string_tensor([container]), metadata, step, wall_time_s)
+    event = _event(tag, _metadata(PLUGIN_NAME, summary_pb2.DATA_CLASS_BLOB_SEQUENCE), step, wall_time_s)
+    _put_strings(event, container)
+    return event
 
 
 def record_container(event: bytes) -> bytes:
@@ -311,13 +313,14 @@ def histogram_event(layer: str, bins: Array, counts: Array, step: int, wall_time
         bins, counts: as in the ``layer`` record, at least one bin.
         step, wall_time_s: of the logged step.
     """
-    buckets = _stock_buckets(bins.astype(np.int64), counts.astype(np.float64))
-    tensor = tensor_pb2.TensorProto(
-        dtype=types_pb2.DT_DOUBLE,
-        tensor_shape=_shape(buckets.shape),
-        tensor_content=buckets.astype("<f8").tobytes(),
-    )
-    return _event(HISTOGRAM_TAG_PREFIX + layer, tensor, _stock_metadata("histograms", summary_pb2.DATA_CLASS_TENSOR), step, wall_time_s)
+    buckets = _stock_buckets(bins, counts)
+    event = _event(HISTOGRAM_TAG_PREFIX + layer, _metadata("histograms", summary_pb2.DATA_CLASS_TENSOR), step, wall_time_s)
+    tensor = event.summary.value[0].tensor
+    tensor.dtype = types_pb2.DT_DOUBLE
+    for extent in buckets.shape:
+        tensor.tensor_shape.dim.add(size=extent)
+    tensor.tensor_content = buckets.astype("<f8", copy=False).tobytes()
+    return event
 
 
 _STOCK_OCTAVES = 10
@@ -328,50 +331,42 @@ def _stock_buckets(bins: Array, counts: Array) -> Array:
 
     What is smaller could not be seen in those tabs, and shares one bucket with zero.
     """
-    top = int(np.abs(bins).max())
-    cut = max(top - 4 * _STOCK_OCTAVES, 0) + 1
-    edge = LOWER_EDGES[max(cut, 2)]
-    has_negative, has_positive = bool((bins < 0).any()), bool((bins > 0).any())
-    middle = (-edge if has_negative else 0.0, edge if has_positive or not has_negative else 0.0, counts[np.abs(bins) < cut].sum())
-    negative = _outer_buckets(-bins, counts, cut)[::-1]
-    negative[:, :2] = -negative[:, 1::-1]
-    return np.concatenate([negative, [middle], _outer_buckets(bins, counts, cut)])
-
-
-def _outer_buckets(bins: Array, counts: Array, cut: int) -> npt.NDArray[np.float64]:
-    """Return the buckets of the positive bins from `cut` up to the outermost, empty ones included."""
-    outer = bins >= cut
-    magnitudes = np.arange(cut, int(bins.max(initial=0)) + 1)
-    buckets = np.zeros((len(magnitudes), 3))
-    buckets[:, 0] = LOWER_EDGES[magnitudes]
-    buckets[:, 1] = LOWER_EDGES[magnitudes + 1]
-    buckets[bins[outer] - cut, 2] = counts[outer]
+    lowest, highest = int(bins[0]), int(bins[-1])
+    inner = max(max(highest, -lowest) - 4 * _STOCK_OCTAVES, 1)  # the outermost bin of those that share a bucket
+    below, above = max(-lowest - inner, 0), max(highest - inner, 0)
+    edges = np.concatenate([-LOWER_EDGES[inner + 1 + below : inner : -1], LOWER_EDGES[inner + 1 : inner + 2 + above]])
+    if lowest >= 0:
+        edges[0] = 0.0
+    elif highest <= 0:
+        edges[-1] = 0.0
+    outside = bins - np.minimum(np.maximum(bins, -inner), inner)
+    buckets = np.empty((below + 1 + above, 3))
+    buckets[:, 0], buckets[:, 1] = edges[:-1], edges[1:]
+    buckets[:, 2] = np.bincount(outside + below, counts, len(buckets))
     return buckets
 
 
 def image_event(layer: str, png: bytes, width: int, height: int, step: int, wall_time_s: float) -> event_pb2.Event:
     """Return the event from which the stock Images tab shows a layer's maps as one picture."""
-    tensor = _string_tensor([str(width).encode(), str(height).encode(), png])
-    return _event(IMAGE_TAG_PREFIX + layer, tensor, _stock_metadata("images", summary_pb2.DATA_CLASS_BLOB_SEQUENCE), step, wall_time_s)
+    event = _event(IMAGE_TAG_PREFIX + layer, _metadata("images", summary_pb2.DATA_CLASS_BLOB_SEQUENCE), step, wall_time_s)
+    _put_strings(event, str(width).encode(), str(height).encode(), png)
+    return event
 
 
-def _stock_metadata(plugin_name: str, data_class: Any) -> summary_pb2.SummaryMetadata:
-    return summary_pb2.SummaryMetadata(
-        plugin_data=summary_pb2.SummaryMetadata.PluginData(plugin_name=plugin_name),
-        data_class=data_class,
-    )
+@functools.cache
+def _metadata(plugin_name: str, data_class: Any) -> summary_pb2.SummaryMetadata:
+    return summary_pb2.SummaryMetadata(plugin_data=summary_pb2.SummaryMetadata.PluginData(plugin_name=plugin_name), data_class=data_class)
 
 
-def _string_tensor(values: Sequence[bytes]) -> tensor_pb2.TensorProto:
-    return tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING, tensor_shape=_shape((len(values),)), string_val=values)
+def _event(tag: str, metadata: summary_pb2.SummaryMetadata, step: int, wall_time_s: float) -> event_pb2.Event:
+    """Return an event whose one value has no tensor yet: it is put in where it lies, since a message given to another is copied."""
+    event = event_pb2.Event(wall_time=wall_time_s, step=step)
+    event.summary.value.add(tag=tag, metadata=metadata)
+    return event
 
 
-def _shape(shape: Sequence[int]) -> tensor_shape_pb2.TensorShapeProto:
-    return tensor_shape_pb2.TensorShapeProto(dim=[tensor_shape_pb2.TensorShapeProto.Dim(size=extent) for extent in shape])
-
-
-def _event(
-    tag: str, tensor: tensor_pb2.TensorProto, metadata: summary_pb2.SummaryMetadata, step: int, wall_time_s: float
-) -> event_pb2.Event:
-    value = summary_pb2.Summary.Value(tag=tag, tensor=tensor, metadata=metadata)
-    return event_pb2.Event(wall_time=wall_time_s, step=step, summary=summary_pb2.Summary(value=[value]))
+def _put_strings(event: event_pb2.Event, *values: bytes) -> None:
+    tensor = event.summary.value[0].tensor
+    tensor.dtype = types_pb2.DT_STRING
+    tensor.tensor_shape.dim.add(size=len(values))
+    tensor.string_val.extend(values)
