@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from actviz_tb import maps
 from actviz_tb.maps import Limits, Maps
+from actviz_tb.statistics import Scratch
 from actviz_tb.transfer import Array
 
 ATTENDING = frozenset(("scaled_dot_product_attention", "multi_head_attention_forward", "softmax"))
@@ -24,6 +25,9 @@ MAX_LOGITS = 1 << 19
 """So many logits a layer are recomputed: first fewer samples are kept, then evenly spaced queries."""
 _PROOF_TOLERANCE = 1e-2
 """Of a sum of weights in bfloat16, which add up to 1."""
+_LOGITS, _WEIGHTS = 2, 3  # numbers of work buffers; `statistics` has 0 and 1, for other threads at the same time
+_NO_WEIGHT = -1e4
+"""A logit so far below the largest has the weight 0 in float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +75,21 @@ class Call:
     samples: int
 
 
-def of_call(kind: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], limits: Limits) -> Attention | None:
+def of_call(
+    kind: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], limits: Limits, scratch: Scratch
+) -> Attention | None:
     """Return the attention of a function's call, None where it is not one that attends.
 
     Args:
         args, kwargs: the call's; tensors of numbers have at least one element.
         kind: the function's plain name: `scaled_dot_product_attention`, `multi_head_attention_forward`, or a `softmax` over the last axis
             of (N, H, T, S), or of (N, T, T) for a single head, as modules do that compute the weights themselves.
+        scratch: work buffers.
     """
     if kind == "scaled_dot_product_attention":
-        return compute(_scaled_dot_product(*args, **kwargs), limits)
+        return compute(_scaled_dot_product(*args, **kwargs), limits, scratch)
     if kind == "multi_head_attention_forward":
-        return compute(_multi_head(inspect.signature(function).bind(*args, **kwargs).arguments, limits.samples), limits)
+        return compute(_multi_head(inspect.signature(function).bind(*args, **kwargs).arguments, limits.samples), limits, scratch)
     logits, axis = _softmax(*args, **kwargs)
     square = logits.ndim == 3 and logits.shape[1] == logits.shape[2] > 1
     if (logits.ndim != 4 and not square) or axis not in (-1, logits.ndim - 1):
@@ -90,7 +97,7 @@ def of_call(kind: str, function: Callable[..., Any], args: tuple[Any, ...], kwar
     logits = logits[:, None] if square else logits
     shape = tuple(logits.shape)
     samples, kept = _kept(shape, limits)
-    return _summarise(_thinned(logits[:samples], 2, kept).float(), shape, limits, kept)
+    return _summarise(_thinned(logits[:samples], 2, kept).float(), shape, limits, kept, scratch)
 
 
 def of_returned(weights: Tensor, lengths: Collection[int], limits: Limits) -> Attention | None:
@@ -116,10 +123,11 @@ def of_returned(weights: Tensor, lengths: Collection[int], limits: Limits) -> At
     if proof.device.type == "cpu" and not proof:
         return None
     unknown = torch.full(shown.shape[:2], math.nan, device=shown.device)
-    return _of_weights(shown, sums > 0, unknown, shape, limits, kept, proof)
+    entropy = torch.special.entr(shown).sum((-2, -1)) / (sums > 0).sum(-1)
+    return _kept_of(shown, entropy, unknown, shape, limits, kept, proof)
 
 
-def compute(call: Call, limits: Limits) -> Attention:
+def compute(call: Call, limits: Limits, scratch: Scratch) -> Attention:
     """Recompute the weights of the first samples."""
     heads = max(each.shape[1] for each in (call.query, call.key, call.mask) if each is not None)
     queries, keys = call.query.shape[2], call.key.shape[2]
@@ -128,14 +136,15 @@ def compute(call: Call, limits: Limits) -> Attention:
     query, key = _thinned(call.query[:samples], 2, kept).float(), call.key[:samples].float()
     if 1 < key.shape[1] < heads:
         key = key.repeat_interleave(heads // key.shape[1], 1)
-    logits = (query * call.scale) @ key.transpose(-2, -1)
+    grid = (max(len(query), len(key)), max(query.shape[1], key.shape[1]), query.shape[2], keys)
+    logits = torch.matmul(query * call.scale, key.transpose(-2, -1), out=scratch.shaped(grid, query.device, _LOGITS))
     if call.mask is not None:
         mask = call.mask[:samples]
         logits = logits + (mask if mask.shape[2] == 1 else _thinned(mask, 2, kept)).float()
     if call.causal:
-        ahead = torch.ones(queries, keys, dtype=torch.bool, device=logits.device).triu(1)
-        logits = logits.masked_fill(_thinned(ahead, 0, kept), -math.inf)
-    return _summarise(logits, shape, limits, kept)
+        ahead = torch.full((queries, keys), -math.inf, device=logits.device).triu(1)
+        logits = logits.add_(_thinned(ahead, 0, kept))
+    return _summarise(logits, shape, limits, kept, scratch)
 
 
 def _kept(shape: tuple[int, ...], limits: Limits) -> tuple[int, tuple[int, ...] | None]:
@@ -150,26 +159,31 @@ def _thinned(tensor: Tensor, axis: int, kept: tuple[int, ...] | None) -> Tensor:
     return tensor if kept is None else maps.thinned(tensor, axis, len(kept))
 
 
-def _summarise(logits: Tensor, shape: tuple[int, ...], limits: Limits, queries: tuple[int, ...] | None) -> Attention:
-    """Return the attention of logits [samples, H, T, S]; a query that may look at nothing has no weight."""
-    weights = torch.softmax(logits, -1)
-    looking = None
-    if logits.device.type != "cpu" or bool(torch.isneginf(logits).any()):
-        looking = ~torch.isneginf(logits).all(-1)
-        weights = weights.masked_fill(~looking[..., None], 0.0)
-    return _of_weights(weights, looking, logits.amax((-2, -1)), shape, limits, queries)
+def _summarise(logits: Tensor, shape: tuple[int, ...], limits: Limits, queries: tuple[int, ...] | None, scratch: Scratch) -> Attention:
+    """Return the attention of logits [samples, H, T, S]; a query that may look at nothing has no weight.
+
+    With z = logit - largest, the entropy sum(-w log w) is sum(-w z) - log(max(w)), both positive: one logarithm a query, not one a weight.
+    """
+    largest = logits.amax(-1, keepdim=True)
+    looking = ~torch.isneginf(largest)
+    below = torch.sub(logits, largest, out=scratch.like(logits, _LOGITS)).clamp_(min=_NO_WEIGHT)
+    weights = torch.softmax(below, -1, out=scratch.like(logits, _WEIGHTS))
+    entropy = -below.mul_(weights).sum(-1, keepdim=True) - weights.amax(-1, keepdim=True).log()
+    if logits.device.type != "cpu" or not looking.all():
+        weights.masked_fill_(~looking, 0.0)
+        entropy = torch.where(looking, entropy, 0.0)
+    return _kept_of(weights, entropy.sum((-2, -1)) / looking.sum((-2, -1)), largest.amax((-2, -1)), shape, limits, queries)
 
 
-def _of_weights(
+def _kept_of(
     weights: Tensor,
-    looking: Tensor | None,
+    entropy: Tensor,
     largest_logit: Tensor,
     shape: tuple[int, ...],
     limits: Limits,
     queries: tuple[int, ...] | None,
     proof: Tensor | None = None,
 ) -> Attention:
-    entropy = torch.special.entr(weights).sum((-2, -1)) / (weights.shape[2] if looking is None else looking.sum(-1))
     found = maps.extract(weights, "channels", 1, limits)
     assert found is not None
     return Attention(found, entropy, largest_logit, shape, queries, proof)

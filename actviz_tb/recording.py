@@ -212,7 +212,7 @@ class Recording:
         if any(tensor.is_floating_point() and outputs.unrecordable(tensor) is not None for tensor in tensors):
             return False
         with _exactly(tensors[0]):
-            found = attention.of_call(kind, function, args, kwargs, self.limits)
+            found = attention.of_call(kind, function, args, kwargs, self.limits, self.scratch)
         if found is None:
             return False
         self._attention[layer] = found

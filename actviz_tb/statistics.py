@@ -79,13 +79,17 @@ class Scratch:
         self._buffers: dict[tuple[torch.device, int], Tensor] = {}
 
     def like(self, tensor: Tensor, number: int = 0) -> Tensor:
-        """Return a buffer of the tensor's shape; its contents last until the next call with that number."""
-        key = (tensor.device, number)
-        buffer = self._buffers.get(key)
-        if buffer is None or buffer.numel() < tensor.numel():
-            buffer = torch.empty(tensor.numel(), dtype=torch.float32, device=tensor.device)
-            self._buffers[key] = buffer
-        return buffer[: tensor.numel()].view(tensor.shape)
+        """Return a buffer of the tensor's shape; see `shaped`."""
+        return self.shaped(tensor.shape, tensor.device, number)
+
+    def shaped(self, shape: Sequence[int], device: torch.device, number: int = 0) -> Tensor:
+        """Return a buffer; its contents last until the next call with that device and number."""
+        count = math.prod(shape)
+        buffer = self._buffers.get((device, number))
+        if buffer is None or buffer.numel() < count:
+            buffer = torch.empty(count, dtype=torch.float32, device=device)
+            self._buffers[device, number] = buffer
+        return buffer[:count].view(shape)
 
 
 _SATURATING: Mapping[type[nn.Module], Bounds] = {
@@ -271,7 +275,7 @@ def finalise(summary: ActivationSummary, arrays: Sequence[npt.NDArray[Any]]) -> 
     near_zero, saturated, nan, posinf, neginf = (int(value) for value in extra)
     zeros = int(zero.sum())
     elements = finite.astype(np.float64)
-    if nan or posinf or neginf:
+    if not finite.all():
         elements[elements == 0] = np.nan
     channel_max = np.maximum(-low, high)
     channel_max[np.isnan(elements)] = np.nan

@@ -62,7 +62,7 @@ def test_statistics_maps_and_gram_matrix_wait_for_no_value(shape: tuple[int, ...
             kept = maps.extract(x, layout, channel_axis, LIMITS)
             assert kept is not None
         matrix = gram.centred_gram(x, len(x) if x.ndim else 1)
-    assert {tensor.device.type for tensor in found.tensors()} == {"meta"}
+    assert {tensor.device.type for tensor in found.parts()} == {"meta"}
     assert (matrix is not None) == (len(shape) > 1)
 
 
@@ -82,7 +82,7 @@ def test_attention_waits_for_no_value(monkeypatch: pytest.MonkeyPatch, options: 
     function = nn.functional.scaled_dot_product_attention
     q, k, v = on_device(*QUERY), on_device(*QUERY), on_device(*QUERY)
     with OnTheDevice(q, k, v, *(value for value in options.values() if isinstance(value, Tensor))):
-        found = attention.of_call("scaled_dot_product_attention", function, (q, k, v), options, LIMITS)
+        found = attention.of_call("scaled_dot_product_attention", function, (q, k, v), options, LIMITS, statistics.Scratch())
     assert found is not None
     assert (found.queries is None) == (largest > 100)
 
