@@ -155,6 +155,8 @@ def _quantise(x: Tensor, layout: str, channels: tuple[int, ...], size: int | Non
     x = thinned(x, 1, len(channels)).float()
     # On the CPU a finite sum costs nothing to ask for, and proves that no value has to be masked.
     clean = x.device.type == "cpu" and math.isfinite(x.sum().item())
+    if x.device.type == "cpu" and not clean:
+        x = x.double()  # only a sum of large values may be infinite
     mean = x.mean(dim=(2, 3)) if clean else _finite_mean(x)
     if pool != (1, 1):
         # The last row and column are means of what is left there.
@@ -167,7 +169,7 @@ def _quantise(x: Tensor, layout: str, channels: tuple[int, ...], size: int | Non
         low = torch.where(mask, x, torch.inf).amin(dim=(2, 3))
         high = torch.where(mask, x, -torch.inf).amax(dim=(2, 3))
         empty = low > high
-        low, high = low.masked_fill(empty, 0), high.masked_fill(empty, 0)
+        low, high, mean = low.masked_fill(empty, 0).float(), high.masked_fill(empty, 0).float(), mean.float()
         data = torch.where(mask, _levels(x.masked_fill(~mask, 0), low, high), NONFINITE).to(torch.uint8)
     return Maps(layout, data, low, high, mean, channels, units, pool)
 

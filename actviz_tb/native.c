@@ -454,14 +454,14 @@ typedef struct {
     int failed;
 } Drawing;
 
-/* Adds a row of the map to sums of its columns. */
-INLINE void add_row(const Drawing *d, const float *row, double *restrict sums) {
+/* Adds what lies above `base` in a row of the map to sums of its columns; what is constant adds nothing, and so stays so. */
+INLINE void add_row(const Drawing *d, const float *row, float base, float *restrict sums) {
     if (d->column_stride == 1) {
         for (int64_t x = 0; x < d->width; x++)
-            sums[x] += row[x];
+            sums[x] += row[x] - base;
     } else {
         for (int64_t x = 0; x < d->width; x++)
-            sums[x] += row[x * d->column_stride];
+            sums[x] += row[x * d->column_stride] - base;
     }
 }
 
@@ -473,15 +473,23 @@ INLINE void quantise(const float *restrict pixels, int64_t n, float low, float h
     }
 }
 
-/* Where there are values that are not finite: they count neither for the range nor for the mean. */
-static void draw_masked(const Drawing *d, const float *map, const float *pixels, int64_t n, uint8_t *data, float *low, float *high, float *mean) {
+/* Where values are not finite, or so large that sums of floats overflow: the former count neither for the range nor for the mean. */
+static void draw_masked(const Drawing *d, const float *map, float *pixels, int64_t n, uint8_t *data, float *low, float *high, float *mean) {
     double sum = 0;
-    int64_t count = 0;
-    for (int64_t y = 0; y < d->height; y++) {
-        for (int64_t x = 0; x < d->width; x++) {
-            float value = map[y * d->row_stride + x * d->column_stride];
-            if (is_finite(value))
-                sum += value, count++;
+    int64_t count = 0, pixel = 0;
+    for (int64_t top = 0; top < d->height; top += d->pool_height) {
+        for (int64_t left = 0; left < d->width; left += d->pool_width, pixel++) {
+            double here = 0;
+            int64_t values = 0;
+            for (int64_t y = top; y < top + d->pool_height && y < d->height; y++) {
+                for (int64_t x = left; x < left + d->pool_width && x < d->width; x++, values++) {
+                    float value = map[y * d->row_stride + x * d->column_stride];
+                    here += value;
+                    if (is_finite(value))
+                        sum += value, count++;
+                }
+            }
+            pixels[pixel] = (float)(here / values);
         }
     }
     *mean = count ? (float)(sum / count) : from_bits(0x7fc00000);
@@ -503,24 +511,32 @@ static void draw_masked(const Drawing *d, const float *map, const float *pixels,
     *low = l, *high = h;
 }
 
-/* Pools a map into pixels; returns the sum of its values. In double, so that what is constant stays so. */
-INLINE double pool(const Drawing *d, const float *map, double *restrict sums, float *restrict pixel) {
-    int64_t columns = (d->width + d->pool_width - 1) / d->pool_width;
-    double total = 0;
+/* Pools a map into pixels; returns the sum of its values. */
+INLINE double pool(const Drawing *d, const float *map, float *restrict sums, float *restrict pixel) {
+    int64_t across = d->pool_width, whole = d->width / across, columns = (d->width + across - 1) / across;
+    float base = is_finite(map[0]) && across * d->pool_height > 1 ? map[0] : 0; /* a value alone stays as it is */
+    double total = (double)base * d->height * d->width;
     for (int64_t top = 0; top < d->height; top += d->pool_height, pixel += columns) {
-        int64_t bottom = top + d->pool_height < d->height ? top + d->pool_height : d->height;
-        memset(sums, 0, d->width * sizeof(double));
-        for (int64_t line = top; line < bottom; line++)
-            add_row(d, map + line * d->row_stride, sums);
-        for (int64_t x = 0; x < columns; x++) {
-            int64_t left = x * d->pool_width, right = left + d->pool_width < d->width ? left + d->pool_width : d->width;
-            double sum = 0;
-            for (int64_t k = left; k < right; k++)
-                sum += sums[k];
-            pixel[x] = (float)(sum / ((bottom - top) * (right - left)));
+        int64_t lines = top + d->pool_height < d->height ? d->pool_height : d->height - top;
+        memset(sums, 0, d->width * sizeof(float));
+        for (int64_t line = top; line < top + lines; line++)
+            add_row(d, map + line * d->row_stride, base, sums);
+        memset(pixel, 0, columns * sizeof(float));
+        for (int64_t k = 0; k < across; k++) {
+            for (int64_t x = 0; x < whole; x++)
+                pixel[x] += sums[x * across + k];
         }
-        for (int64_t x = 0; x < d->width; x++)
-            total += sums[x];
+        for (int64_t x = whole * across; x < d->width; x++)
+            pixel[whole] += sums[x];
+        float sum = 0;
+        for (int64_t x = 0; x < columns; x++)
+            sum += pixel[x];
+        total += sum;
+        float share = 1 / (float)(lines * across);
+        for (int64_t x = 0; x < whole; x++)
+            pixel[x] = base + pixel[x] * share;
+        if (whole < columns)
+            pixel[whole] = base + pixel[whole] / (float)(lines * (d->width - whole * across));
     }
     return total;
 }
@@ -531,7 +547,7 @@ CLONES static void draw(void *argument) {
     int64_t values = d->height * d->width, count = rows * columns, zeros = 0;
     int as_it_lies = count == values && d->column_stride == 1 && d->row_stride == d->width;
     float *pooled = malloc(count * sizeof(float));
-    double *sums = malloc(d->width * sizeof(double));
+    float *sums = malloc(d->width * sizeof(float));
     d->failed = !pooled || !sums;
     for (int64_t index = d->first; index < d->last && !d->failed; index++) {
         const float *map = d->values + index / d->kept * d->sample_stride + index % d->kept * d->channels / d->kept * d->channel_stride;
@@ -548,7 +564,7 @@ CLONES static void draw(void *argument) {
             quantise(pixels, count, low, high, data);
             d->low[index] = low, d->high[index] = high, d->mean[index] = (float)(total / values);
         } else {
-            draw_masked(d, map, pixels, count, data, d->low + index, d->high + index, d->mean + index);
+            draw_masked(d, map, pooled, count, data, d->low + index, d->high + index, d->mean + index);
         }
     }
     free(pooled);

@@ -65,8 +65,16 @@ def test_large_maps_are_means_of_blocks_and_say_so() -> None:
 
 
 def test_the_last_block_is_the_mean_of_what_is_left() -> None:
-    x = torch.ones(1, 1, 9, 9)
-    assert (values(extract(x)) == 1).all()
+    x = torch.full((1, 1, 9, 9), 0.1)
+    assert (values(extract(x)) == np.float32(0.1)).all()
+
+
+def test_means_of_the_largest_floats_are_finite() -> None:
+    x = torch.full((1, 1, 16, 16), 2e38)
+    found = extract(x)
+    assert found.pool == (2, 2)
+    np.testing.assert_allclose(values(found), 2e38, rtol=1e-6)
+    np.testing.assert_allclose(found.mean, 2e38, rtol=1e-6)
 
 
 def test_channels_are_evenly_spaced_and_keep_their_indices() -> None:
