@@ -242,7 +242,7 @@ def in_backward() -> bool:
 
 def is_replica(module: nn.Module) -> bool:
     """Say whether a module is a copy that DataParallel made for one forward on one device."""
-    return bool(getattr(module, "_is_replica", False))
+    return bool(module.__dict__.get("_is_replica", False))
 
 
 def is_of_first_replica(values: object, originals: Iterable[nn.Module]) -> bool:

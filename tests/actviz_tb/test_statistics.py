@@ -169,7 +169,7 @@ def test_the_work_buffer_serves_tensors_of_any_size_without_leaking_values() -> 
     scratch = Scratch()
     for x in (normal(4, 32, 9, 9), normal(2, 3), normal(8, 64, 10, 10)):
         summary = statistics.summarise(x, 1, None, scratch)
-        before = [*map(np.array, summary.parts())]
+        before = [np.asarray(part).copy() for part in summary.parts()]
         statistics.summarise(normal(4, 4, seed=9) * 1e6, 1, None, scratch)
         assert all(np.array_equal(one, other) for one, other in zip(before, summary.parts(), strict=True))
 
@@ -209,7 +209,7 @@ def combined(parts: list[torch.Tensor]) -> LayerStatistics:
     found: list[tuple[ActivationSummary, list[np.ndarray]]] = []
     for part in parts:
         summary = statistics.summarise(part, 1, statistics.saturation_bounds(nn.Sigmoid()), Scratch())
-        found.append((summary, [*map(np.array, summary.parts())]))
+        found.append((summary, [np.asarray(part).copy() for part in summary.parts()]))
     return statistics.finalise(*statistics.combine(found))
 
 
