@@ -4,6 +4,8 @@
 # make screenshots  photograph the tab for the README
 # make bench   measure what logging costs a training step, here and in other tools, which it installs into build/peers (25 minutes)
 # make bench-writing  measure how fast events are written
+# make bench-reading  measure TensorBoard with large logs (12 GB of disk, 5 minutes)
+# make fuzz    fuzz what reads event files (FUZZ_TARGET=events) or answers requests (=requests) for FUZZ_SECONDS=3600
 # make static  rebuild the page's bundle (needs Node 20)
 # make clean   remove what the others made
 #
@@ -17,6 +19,8 @@ SERVE ?= 1
 LOGDIR ?= runs/digits
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+FUZZ_TARGET ?= events
+FUZZ_SECONDS ?= 3600
 
 BIN := $(VENV)/bin
 FRONTEND := tensorboard_plugin/actviz/frontend
@@ -26,7 +30,7 @@ PINNED := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
 
 PEERS := $(patsubst benchmarks/peers/%.txt,build/peers/%.log,$(wildcard benchmarks/peers/*.txt))
 
-.PHONY: help demo test check check-python check-frontend bench bench-writing screenshots static clean
+.PHONY: help demo test check check-python check-frontend bench bench-writing bench-reading fuzz screenshots static clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -39,7 +43,7 @@ $(VENV)/.created:
 	$(PYTHON) -m venv $(VENV)
 	touch $@
 
-$(VENV)/.demo $(VENV)/.test $(VENV)/.dev: $(VENV)/.%: $(VENV)/.created constraints.txt setup.py pyproject.toml actviz_tb/native.c
+$(VENV)/.demo $(VENV)/.test $(VENV)/.dev $(VENV)/.fuzz: $(VENV)/.%: $(VENV)/.created constraints.txt setup.py pyproject.toml actviz_tb/native.c
 	$(PINNED) $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -e '.[$*]'
 	touch $@
 
@@ -83,6 +87,12 @@ bench: $(VENV)/.demo $(PEERS)
 
 bench-writing: $(VENV)/.demo
 	$(BIN)/python benchmarks/writing.py $(BENCH_ARGS)
+
+bench-reading: $(VENV)/.demo
+	$(BIN)/python benchmarks/reading.py $(BENCH_ARGS)
+
+fuzz: $(VENV)/.fuzz
+	$(BIN)/python tests/fuzz/run.py $(FUZZ_TARGET) $(FUZZ_SECONDS)
 
 # Each in a directory of its own, as their requirements exclude each other; without dependencies, so that none brings another torch.
 # One that cannot be installed is listed as such in the table, with the reason from its log.

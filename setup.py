@@ -10,7 +10,22 @@ VERSION = re.search(r'VERSION = "(.+)"', (HERE / "tensorboard_plugin/actviz/vers
 
 TORCH = ["torch>=2.4"]
 DEMO = ["scikit-learn>=1.3"]
-TEST = [*TORCH, *DEMO, "fsspec", "hypothesis", "pandas", "playwright", "pytest", "pytest-timeout", "setuptools", "tensorboardX", "xarray"]
+TEST = [
+    *TORCH,
+    *DEMO,
+    "boto3",
+    "fsspec",
+    "hypothesis",
+    "moto[server]",
+    "pandas",
+    "playwright",
+    "pytest",
+    "pytest-timeout",
+    "setuptools",
+    "tensorboardX",
+    "xarray",
+]
+FUZZ = [*TEST, "atheris"]
 CHECK = ["mypy", "ruff"]
 # Loaded with ctypes, see actviz_tb/native.py. Where no compiler is, the package installs without it and is slower.
 NATIVE = Extension(
@@ -45,7 +60,7 @@ setup(
         "google-crc32c>=1.5",
         'isal>=1.5; platform_machine in "x86_64 AMD64 aarch64 arm64"',  # else zlib, slower
     ],
-    extras_require={"torch": TORCH, "demo": [*TORCH, *DEMO], "test": TEST, "dev": [*TEST, *CHECK]},
+    extras_require={"torch": TORCH, "demo": [*TORCH, *DEMO], "test": TEST, "fuzz": FUZZ, "dev": [*TEST, *CHECK]},
     entry_points={"tensorboard_plugins": ["actviz = tensorboard_plugin.actviz.plugin:ActvizLoader"]},
     classifiers=[
         "Development Status :: 4 - Beta",

@@ -25,6 +25,9 @@ EarlyGate = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], AbstractConte
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+set_eval_frame = eval_frame.set_eval_frame
+"""Sets what dynamo does with the frames of this thread from now on (None: nothing), and returns what it did before."""
+
 _gates: weakref.WeakKeyDictionary[nn.Module, list[EarlyGate]] = weakref.WeakKeyDictionary()
 
 
@@ -38,33 +41,11 @@ def never_compile(function: Function) -> Function:
     return function
 
 
-@never_compile  # compiled on its own, it would always say True
-def is_traced() -> bool:
-    """Say whether the code at hand is being traced: what it would do now would happen once, not at each call."""
-    return torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
-
-
 def uncompiled(model: nn.Module) -> nn.Module:
     """Return the module inside ``torch.compile``'s wrapper."""
     while isinstance(inner := getattr(model, "_orig_mod", None), nn.Module):
         model = inner
     return model
-
-
-class NotCompiling:
-    """While in force, dynamo looks at no frame. Remembers whether a compiled call was going on."""
-
-    @never_compile
-    def __enter__(self) -> NotCompiling:
-        self._callback = eval_frame.set_eval_frame(None)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        eval_frame.set_eval_frame(self._callback)
-
-    def stay(self) -> None:
-        """Run the rest of the compiled call that is going on as it is written."""
-        self._callback = None
 
 
 class EagerStep:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -252,6 +253,10 @@ def is_of_first_replica(values: object, originals: Iterable[nn.Module]) -> bool:
     return tensor is not None and (parameter is None or parameter.device == tensor.device)
 
 
+_is_compiling = torch.compiler.is_compiling
+_tracing_state = torch._C._get_tracing_state
+
+
 class RootGate:
     """The one hook that stays on a watched model between logged steps: calls back before each forward.
 
@@ -266,11 +271,19 @@ class RootGate:
         self._called = False
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if compiler.is_traced() or self._before_forward is None or self._called:
+        # What is traced would happen once, not at each call. All here is written out: in a training step a call costs twenty times what
+        # it costs in a loop, because the step has driven all of it from the processor's caches.
+        if _is_compiling() or _tracing_state() is not None or self._called or self._before_forward is None:
             return
-        with compiler.NotCompiling() as compiling:
+        if "torch._dynamo" not in sys.modules:
+            self._before_forward(module, args, kwargs)
+            return
+        callback = compiler.set_eval_frame(None)  # dynamo looks at no frame
+        try:
             if self._before_forward(module, args, kwargs):
-                compiling.stay()
+                callback = None  # and the rest of the compiled call that is going on runs as it is written
+        finally:
+            compiler.set_eval_frame(callback)
 
     @contextmanager
     def early(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[None]:

@@ -14,7 +14,7 @@ from torch import nn
 
 from actviz_tb import compiler, distributed, encode, maps, overhead, schedule, selection
 from actviz_tb.errors import ActvizWarning, ArgumentError, ArgumentTypeError, LoggingError
-from actviz_tb.hooks import RootGate, add_pre_hook, in_backward, is_of_first_replica, is_replica
+from actviz_tb.hooks import RootGate, add_pre_hook, is_of_first_replica, is_replica
 from actviz_tb.overhead import Overhead
 from actviz_tb.probe import Probe
 from actviz_tb.recorder import Options, StepRecorder
@@ -128,6 +128,20 @@ def watch(
 _loggers: weakref.WeakSet[ActivationLogger] = weakref.WeakSet()
 
 
+_graph_task = torch._C._current_graph_task_id
+_is_grad_enabled = torch.is_grad_enabled
+
+
+def _end_in_child() -> None:
+    """Have the loggers of a process that was forked record nothing."""
+    for logger in _loggers:
+        logger._forked = True
+
+
+if hasattr(os, "register_at_fork"):  # asking for the process's number at each forward takes as long as all else there
+    os.register_at_fork(after_in_child=_end_in_child)
+
+
 class ActivationLogger:
     """Logs one model's activations; made by `watch`, whose arguments it takes.
 
@@ -175,13 +189,14 @@ class ActivationLogger:
         if limit is not None and (merge_ranks or (fixed is not None and distributed.is_sharded(model))):
             raise ArgumentError("max_overhead with merge_ranks, or with a probe under FSDP: every rank must log the same steps; use every=")
         merger = distributed.Merger() if merge_ranks else None
+        self._schedule = due
         self._overhead = Overhead(due, every if isinstance(every, int) else None, limit)
         self._on_error = on_error
         self._name = name or ""
         self._forced: list[int | None] = []
         self._paused = False
         self._closed = False
-        self._pid = os.getpid()
+        self._forked = False
         self._meter = Meter()
         self._told: set[tuple[str, str]] = set()
         self._model = weakref.ref(model)
@@ -267,12 +282,15 @@ class ActivationLogger:
 
     def flush(self) -> None:
         """Wait until every recorded step is in the event file."""
-        self._writer.flush()
+        try:
+            self._writer.flush()
+        except OSError as error:  # of a SummaryWriter whose own thread has failed to write
+            self._fault("", error)
         self._tell_writer_fault()
 
     def close(self) -> None:
         """Write what is left and stop watching. Idempotent."""
-        if not self._closed and self._steps.current is None and os.getpid() == self._pid:
+        if not self._closed and self._steps.current is None and not self._forked:
             warnings.warn(
                 "no training forward was seen, so nothing was recorded: they count while model.training and gradients are enabled, and "
                 "not when the model is called from inside another compiled function",
@@ -300,21 +318,24 @@ class ActivationLogger:
 
     def _before_forward(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Start recording if the forward that begins is due; say whether it did."""
-        if os.getpid() != self._pid or in_backward():
+        if self._forked or _graph_task() != -1:  # as `in_backward` says
             return False
         called = model
-        if is_replica(model):
+        if "_is_replica" in model.__dict__ and is_replica(model):
             original = self._model()
             if original is None or not is_of_first_replica((args, kwargs), [original]):
                 return False
             model = original
         try:
-            self._recorder.stop()  # a forward that an interrupt ended left its hooks behind
-            if not model.training or not torch.is_grad_enabled():
+            if self._recorder.step is not None:
+                self._recorder.stop()  # a forward that an interrupt ended left its hooks behind
+            if not model.training or not _is_grad_enabled():
                 return False
             new = self._steps.count()
             step = self._steps.current
             assert step is not None
+            if not (self._overhead.measures or self._forced or self._schedule(step)):
+                return False
             due = new and self._overhead.due(step)
             if self._paused or not (self._forced or due):
                 return False

@@ -35,6 +35,10 @@ class Overhead:
 
     With a limit the interval is multiplied by a power of two, so that runs with different factors still have steps in common.
 
+    Attributes:
+        factor: the interval is so many times the schedule's.
+        measures: whether it must be told of each step; if not, only of those that the schedule takes.
+
     Args:
         schedule: of the steps.
         interval: the schedule's, where it is a fixed one, else None.
@@ -47,6 +51,7 @@ class Overhead:
         self._interval = interval
         self._limit = limit
         self._warn = limit is None and interval is not None
+        self.measures = limit is not None or self._warn
         self._started_s: float | None = None
         self._cost_s = 0.0
         self._costs_s: deque[float] = deque(maxlen=_COSTS)
@@ -57,7 +62,8 @@ class Overhead:
 
     def due(self, step: int) -> bool:
         """Say whether a step that begins now is logged."""
-        self._tick(time.perf_counter())
+        if self.measures:
+            self._tick(time.perf_counter())
         if not self._schedule(step):
             return False
         if self._last_due is not None and step > self._last_due:
@@ -93,7 +99,7 @@ class Overhead:
                 self.factor //= 2
         enough = 1 if self._interval is not None and self._interval >= 1 / WARN_FROM else 3
         if self._warn and self._logged >= enough and len(self._steps_s) > enough:
-            self._warn = False
+            self._warn = self.measures = False
             if fraction > WARN_FROM:
                 warnings.warn(
                     f"logging takes {fraction:.0%} of the training's time at every={self._interval} ({median(self._costs_s) * 1e3:.1f} ms "

@@ -84,7 +84,7 @@ class StepRecorder:
         self._submit = submit
         self._on_fault = on_fault
         self._scratch = Scratch()
-        self._step: _Step | None = None
+        self.step: _Step | None = None
         self._awaited: deque[GradientRecording] = deque(maxlen=MAX_AWAITED)
         self._model_signature: object = None
 
@@ -126,7 +126,7 @@ class StepRecorder:
         gradients = self._gradient_recording(step) if options.gradients and self.writes else None
         if gradients is not None:
             self._awaited.append(gradients)
-        self._step = _Step(
+        self.step = _Step(
             *self._observers(recording, selected, observed, alone, gradients),
             recording,
             probed,
@@ -134,14 +134,14 @@ class StepRecorder:
             time.time(),
             lambda: self._finish(model),
         )
-        self._step.start(called, (args, kwargs), time.perf_counter() - started)
+        self.step.start(called, (args, kwargs), time.perf_counter() - started)
         return True
 
     def stop(self) -> None:
         """Take the hooks off, whatever became of the forward."""
-        if self._step is not None:
-            self._step.stop()
-            self._step = None
+        if self.step is not None:
+            self.step.stop()
+            self.step = None
 
     def end_gradients(self) -> None:
         """Await no gradients any more; hand over those that there are."""
@@ -252,7 +252,7 @@ class StepRecorder:
     def _finish(self, model: nn.Module) -> None:
         """The forward of the step at hand has ended: hand its record over."""
         ended = time.perf_counter()
-        step = self._step
+        step = self.step
         assert step is not None
         self.stop()
         try:

@@ -46,10 +46,13 @@ class StepCounter:
 
     def count(self) -> bool:
         """Number the forward that starts now as `current`; False where it goes on with the step of the one before it."""
+        if self._source is None:
+            self.current = self._next
+            self._next += 1
+            return True
         number = self.next
-        repeated = self._source is not None and number == self.current
+        repeated = number == self.current
         self.current = number
-        self._next = number + 1
         return not repeated
 
     def close(self) -> None:

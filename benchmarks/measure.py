@@ -93,7 +93,7 @@ class Match:
         entry = self.entry
         trainers = [Trainer(self.workload), Trainer(self.workload)]
         watched = entry.attach(trainers.pop(self.makes % 2), scratch)
-        bare = Contestant(trainers.pop(), scratch)
+        bare = watched.beside(trainers.pop())
         for _ in range(entry.skip):
             watched.log_next()
             timed_step(watched)
@@ -132,6 +132,7 @@ class Match:
 
 def timed_step(contestant: Contestant) -> tuple[float, float]:
     """Train one step and wait until what it logs is written; return the seconds that took, and the CPU time of all threads."""
+    contestant.prepare()
     cpu_s, wall_s = time.process_time(), time.perf_counter()
     contestant.trainer.step()
     contestant.after_step()

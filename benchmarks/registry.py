@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import peers
-from contestants import Contestant, HandWritten, Ours
+from contestants import Contestant, HandWritten, Idle, Ours
 from workloads import Trainer
 
 
@@ -38,7 +38,7 @@ class Entry:
 # Pictures for the stock Images tab come with the 1st, 2nd, 4th, 8th... logged step.
 _STOCK_IMAGES = 8
 OURS = {
-    "idle": Entry("actviz_tb, idle", partial(Ours, every=1_000_000), logs=False, seconds=45),
+    "idle": Entry("actviz_tb, idle", Idle, logs=False, seconds=45),
     "every": Entry("actviz_tb, every step", Ours, skip=_STOCK_IMAGES, seconds=25),
     "tenth": Entry("actviz_tb, every 10th step", partial(Ours, every=10), cycle=10, skip=_STOCK_IMAGES, seconds=25),
     "nomaps": Entry("actviz_tb, every step, no maps", partial(Ours, samples=0), skip=_STOCK_IMAGES, seconds=25),

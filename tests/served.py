@@ -14,7 +14,7 @@ from tensorboard_plugin.actviz.store import Store
 class Site:
     """The routes over a log, called as TensorBoard calls them."""
 
-    def __init__(self, logdir: Path, static: Path | None = None) -> None:
+    def __init__(self, logdir: Path | str, static: Path | None = None) -> None:
         self.logdir = logdir
         self.store = Store({str(logdir): None})
         self.store.refresh()

@@ -49,10 +49,16 @@ class ActvizLoader(base_plugin.TBLoader):  # type: ignore[misc]
     def load(self, context: base_plugin.TBContext) -> ActvizPlugin:
         """Return the plugin, its index being built in the background."""
         from tensorboard_plugin.actviz.logdir import parse_logdir
+        from tensorboard_plugin.actviz.mirror import Mirror
         from tensorboard_plugin.actviz.store import Store
 
         logdir = context.logdir or getattr(context.flags, "logdir", None)
         logdir_spec = getattr(context.flags, "logdir_spec", None)
-        store = Store(parse_logdir(logdir, logdir_spec))
+        directories = parse_logdir(logdir, logdir_spec)
+        if directories or context.data_provider is None:
+            store = Store(directories)
+        else:
+            mirror = Mirror(context.data_provider)
+            store = Store({"TensorBoard's data provider": None}, lambda _: mirror.runs())
         store.start()
         return ActvizPlugin(context, store, logdir or logdir_spec or None)

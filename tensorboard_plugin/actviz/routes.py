@@ -25,8 +25,8 @@ _STATIC_DIRECTORY = Path(__file__).parent / "static"
 _NO_LOGDIR = Notice(
     "",
     0,
-    "TensorBoard was started without a log directory of its own (--grpc_data_provider?); "
-    "the activations are read from event files: start it with --logdir or --logdir_spec",
+    "TensorBoard was started without a log directory of its own (--grpc_data_provider): what its data provider holds is shown, "
+    "which is a sample of the steps; start it with --logdir or --logdir_spec to see every one",
 )
 _log = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ class Routes:
             "checked_ago_s": store.checked_ago_s,
             "poll_interval_s": store.poll_interval_s,
             "ready": store.ready,
-            "notices": [notice._asdict() for notice in (store.problems() if self._logdir else [_NO_LOGDIR])],
+            "notices": [notice._asdict() for notice in (*([] if self._logdir else [_NO_LOGDIR]), *store.problems())],
             "runs": runs,
             "other": [
                 {"run": other.run, "files": other.files, "size_bytes": other.size_bytes, "note": other.note} for other in store.other_runs()

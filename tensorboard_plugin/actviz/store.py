@@ -77,11 +77,17 @@ class Store:
         active: whether any record of ours was seen; answers at once.
     """
 
-    def __init__(self, directories: Mapping[str, str | None]) -> None:
-        """Index nothing yet; `directories` is what `logdir.parse_logdir` returns."""
+    def __init__(self, directories: Mapping[str, str | None], find: Callable[[dict[str, str | None]], list[RunFiles]] = find_runs) -> None:
+        """Index nothing yet.
+
+        Args:
+            directories: as `logdir.parse_logdir` returns them.
+            find: returns the runs in them, at each refresh.
+        """
         self.ready = False
         self.active = False
         self._directories = dict(directories)
+        self._find = find
         self._lock = threading.Lock()
         self._refresh_lock = threading.Lock()
         self._wake = threading.Event()
@@ -133,7 +139,7 @@ class Store:
             started_s = time.monotonic()
             problems = []
             try:
-                found = find_runs(self._directories)
+                found = self._find(self._directories)
             except Exception as error:
                 problems.append(Notice(", ".join(self._directories), 0, f"the log directory cannot be listed: {error}"))
                 found = None

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import synthetic_log
+from served import Site
 from synthetic_log import RunWriter
 from tensorboard_process import TensorBoard, eventually, tensorboard
 from torch.utils.tensorboard import SummaryWriter
@@ -118,19 +119,26 @@ def test_a_logdir_spec_gives_its_names(tmp_path: Path) -> None:
         assert answer["logdir"] == f"x:{tmp_path}/logs,{tmp_path}/logs/lr-0.1"
 
 
-def test_without_a_log_directory_of_its_own_the_tab_says_so(tmp_path: Path) -> None:
+def test_without_a_log_directory_of_its_own_the_sample_of_the_data_provider_is_shown(tmp_path: Path) -> None:
     # It has no wheel for every platform; TensorBoard itself does without it there.
     server = pytest.importorskip("tensorboard_data_server").server_binary()
-    synthetic_log.write_log(tmp_path / "logs", steps=2)
+    synthetic_log.write_log(tmp_path / "logs", steps=30)
     port_file = tmp_path / "port"
     data_server = subprocess.Popen([server, "--logdir", str(tmp_path / "logs"), "--port", "0", "--port-file", str(port_file)])
     try:
         port = eventually(lambda: port_file.exists() and port_file.read_text().strip())
         with tensorboard(tmp_path / "out", "--grpc_data_provider", f"localhost:{port}") as board:
-            answer = ready(board)
-            assert (answer["logdir"], answer["runs"], answer["other"]) == (None, [], [])
+            answer = eventually(lambda: len((answer := board.json("runs"))["runs"]) == 2 and answer)
+            assert answer["logdir"] is None
+            assert "a sample of the steps" in answer["notices"][0]["message"]
             assert "--logdir" in answer["notices"][0]["message"]
-            assert board.get("data/plugin/actviz/timeline", run="lr-0.1")[0] == 404
+            assert board.listing()["actviz"]["enabled"]
+            steps = board.json("timeline", run="lr-0.1")["steps"]
+            assert 5 <= len(steps) < 30
+            whole = Site(tmp_path / "logs").record("stats", run="lr-0.1", stat="mean")
+            sample = board.record("stats", run="lr-0.1", stat="mean")
+            kept = np.isin(whole.arrays["steps"], sample.arrays["steps"])
+            np.testing.assert_array_equal(sample.arrays["values"], whole.arrays["values"][:, kept])
     finally:
         data_server.terminate()
         data_server.wait(20)

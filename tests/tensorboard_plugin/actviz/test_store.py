@@ -253,6 +253,42 @@ def test_directories_and_runs_come_and_go(tmp_path: Path) -> None:
     assert error.value.code == "no_run"
 
 
+def test_a_run_that_is_renamed_keeps_its_steps_and_goes_on(tmp_path: Path, writer: RunWriter) -> None:
+    write_steps(writer, [0, 1])
+    store = opened(tmp_path)
+    (tmp_path / "run").rename(tmp_path / "better name")
+    write_steps(writer, [2])  # by the training, which has the file open
+    store.refresh()
+    assert store.runs() == ["better name"]
+    assert steps_of(store, "better name") == [0, 1, 2]
+    assert wire.unpack(maps(store, "a", 2, "better name")).header["layer"] == "a"
+
+
+def test_of_steps_that_are_counted_anew_each_epoch_the_last_epochs_are_shown(tmp_path: Path, writer: RunWriter) -> None:
+    for epoch in range(3):
+        write_steps(writer, range(10), seed=100 * epoch)
+    store = opened(tmp_path)
+    assert steps_of(store) == list(range(10))
+    for step in range(10):
+        expected = synthetic_log.quantise(values(200 + step)["a"][: synthetic_log.SAMPLES])
+        np.testing.assert_array_equal(wire.unpack(maps(store, "a", step)).arrays["data"], expected["data"])
+
+
+def test_a_clock_that_goes_back_changes_neither_steps_nor_values(tmp_path: Path, writer: RunWriter) -> None:
+    synthetic_log.write_start(writer)
+    write_steps(writer, [0, 1])
+    writer.wall_time_s -= 86400
+    write_steps(writer, [2, 3])
+    another = RunWriter(tmp_path / "run", writer.name + ".later", wall_time_s=writer.wall_time_s - 86400)
+    synthetic_log.write_start(another, step=3)
+    write_steps(another, [3, 4], seed=1000)
+    store = opened(tmp_path)
+    assert steps_of(store) == [0, 1, 2, 3, 4]
+    for step in range(5):
+        expected = synthetic_log.quantise(values(step if step < 3 else 1000 + step)["a"][: synthetic_log.SAMPLES])
+        np.testing.assert_array_equal(wire.unpack(maps(store, "a", step)).arrays["data"], expected["data"])
+
+
 def test_a_file_that_is_gone_takes_its_steps_with_it(tmp_path: Path) -> None:
     write_steps(RunWriter(tmp_path / "run", "events.out.tfevents.1"), [0, 1])
     second = RunWriter(tmp_path / "run", "events.out.tfevents.2")

@@ -1,0 +1,37 @@
+"""Trainings that are killed in the middle of a write."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import logged
+import numpy as np
+import pytest
+
+from tensorboard_plugin.actviz.store import Store
+
+KILLED = Path(__file__).with_name("killed.py")
+
+
+@pytest.mark.parametrize("kills", [20, pytest.param(200, marks=pytest.mark.slow)])
+def test_what_was_flushed_before_a_kill_is_there_afterwards_whole(tmp_path: Path, kills: int) -> None:
+    done = subprocess.run([sys.executable, KILLED, tmp_path, str(kills)], capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    flushed: dict[str, int] = json.loads(done.stdout)
+    store = Store({str(tmp_path): None})
+    store.refresh()
+    assert store.problems() == []
+    for run, last in flushed.items():
+        with store.run(run) as index:
+            assert index.notices() == [], run
+        for kind in ("step", "layer", "maps"):
+            layer = None if kind == "step" else "1"
+            steps, locations = store.locate(run, kind, layer)
+            assert set(range(last + 1)) <= set(steps.tolist()), (run, kind)
+            for location in locations:
+                record = store.record(location)
+                value = {"step": lambda a: a["moments"][-1][0], "layer": lambda a: a["channel_mean"][0], "maps": lambda a: a["low"][0, 0]}
+                np.testing.assert_equal(float(value[kind](record.arrays)), location.step)
+        assert len(logged.of_tag(tmp_path / run, "actviz/step")) > last  # by TensorBoard's own reader
+    assert sum(last > 1 for last in flushed.values()) > kills // 2, flushed
