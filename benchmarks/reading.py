@@ -218,7 +218,7 @@ def measure_ours(directory: Path, log: Log, empty: Path) -> list[str]:
         until(is_whole)
         overview = wire.unpack(found.get(connection, f"{API}stats", run="run", stat="mean", columns=1000))
         start_s = time.perf_counter() - found.started_s - base_s
-        if overview.arrays["min"].shape[0] != log.layers:
+        if len(overview.header["layers"]) != log.layers:
             raise RuntimeError("the overview lacks layers")
         megabytes = found.megabytes() - base_megabytes
         singly, rate = fetch(

@@ -15,7 +15,9 @@ Not thread-safe: one `EventFile` belongs to one thread. `read_event` may be call
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 import struct
 from collections.abc import Callable, Collection
 from typing import NamedTuple, Protocol
@@ -40,6 +42,8 @@ _DOUBLE = struct.Struct("<d")
 _FOOTER_BYTES = _CRC.size
 _OVERHEAD_BYTES = _HEADER.size + _FOOTER_BYTES
 _CHUNK_BYTES = 128 * 1024
+_HEAD_BYTES = 2048
+_LENGTHS_KEPT = 1 << 12
 _FINGERPRINT_BYTES = 64
 _KINDS_LOOKED_AT = 32
 _KINDS_WITHOUT_PLUGIN = {"simple_value": "scalars", "histo": "histograms", "image": "images", "audio": "audio"}
@@ -108,6 +112,7 @@ class Source(Protocol):
 
     size_bytes: int
     identity: Identity | None
+    reads_cheaply: bool
 
     def read(self, offset: int, size: int) -> bytes:
         """Return up to `size` bytes from `offset`; fewer only at the end of the file."""
@@ -117,6 +122,8 @@ class Source(Protocol):
 
 
 class _LocalSource:
+    reads_cheaply = True
+
     def __init__(self, path: str) -> None:
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by close()
         status = os.fstat(self._file.fileno())
@@ -139,6 +146,8 @@ class _LocalSource:
 
 class _RemoteSource:
     """Reads through the file system that TensorBoard has registered for the path's scheme."""
+
+    reads_cheaply = False
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -232,6 +241,7 @@ class EventFile:
         self._eager = frozenset(eager)
         self._position = 0
         self._kinds_left = _KINDS_LOOKED_AT
+        self._lengths: set[tuple[int, int]] = set()
         self._identity: Identity | None = None
         self._fingerprint = b""
         self._status: tuple[int, ...] | None = None
@@ -286,23 +296,29 @@ class EventFile:
         chunk_start = position
         self.damage = None
         last = self.records + max_records
+        length = 0
         while position + _OVERHEAD_BYTES <= size and self.records < last:
             at = position - chunk_start
             if at + _HEADER.size > len(chunk):
-                chunk, chunk_start, at = source.read(position, _CHUNK_BYTES), position, 0
+                # Where records are long, and a read costs little, the heads alone.
+                chunk_bytes = _HEAD_BYTES if length > 2 * _HEAD_BYTES and source.reads_cheaply else _CHUNK_BYTES
+                chunk, chunk_start, at = source.read(position, chunk_bytes), position, 0
                 if len(chunk) < _HEADER.size:
                     break
             length, crc = _HEADER.unpack_from(chunk, at)
-            if masked_crc32c(chunk[at : at + 8]) != crc:
-                message = "damaged record: its length does not match the checksum; what follows is not shown"
-                self.damage = Notice(self.path, position, message)
-                break
+            if (length, crc) not in self._lengths:  # many records are equally long
+                if masked_crc32c(chunk[at : at + 8]) != crc:
+                    message = "damaged record: its length does not match the checksum; what follows is not shown"
+                    self.damage = Notice(self.path, position, message)
+                    break
+                if len(self._lengths) < _LENGTHS_KEPT:
+                    self._lengths.add((length, crc))
             end = position + _OVERHEAD_BYTES + length
             if end > size:
                 break
             start = at + _HEADER.size
             head = parse_head(chunk, start, start + length)
-            if head is None and at:
+            if head is None and (at or len(chunk) == _HEAD_BYTES):
                 chunk, chunk_start, at = source.read(position, _CHUNK_BYTES), position, 0
                 start = _HEADER.size
                 head = parse_head(chunk, start, start + length)
@@ -346,11 +362,32 @@ class EventFile:
             self.kinds = self.kinds | {kind}  # a new set: other threads may be looking at the old one
 
 
+_VARINT = rb"[\x80-\xff]{0,9}[\x00-\x7f]"
+_USUAL_HEAD = re.compile(
+    rb"\x09(.{8})(?:\x10(%(varint)s))?\x2a(%(varint)s)\x0a(%(varint)s)\x0a([\x00-\x7d])" % {b"varint": _VARINT}, re.DOTALL
+).match
+"""An event as it is usually written: wall time, step, summary, and in its first value first of all the tag, of at most 125 bytes."""
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _number(varint: bytes) -> int:
+    """Return a varint as a signed number of 64 bits."""
+    value = _varint(varint, 0)[0]
+    return value - (1 << 64) if value >= 1 << 63 else value
+
+
 def parse_head(data: bytes, start: int, stop: int) -> tuple[bytes, int, float] | None:
     """Return (tag of the first value, step, wall time) of the event in ``data[start:stop]``, as far as `data` goes.
 
     The tag is empty where the event has no value, or is none. None: what is needed lies beyond the end of `data`.
     """
+    usual = _USUAL_HEAD(data, start)
+    if usual is not None:
+        wall_time, step_bytes, summary_size, value_size, tag_size = usual.groups()
+        first, end = usual.end(), usual.end() + tag_size[0]
+        # The summary is all the rest, and the value holds the whole tag (a size of two bytes or more is larger than any such tag).
+        if usual.end(3) + _number(summary_size) == stop and tag_size[0] + 2 <= value_size[0] and end <= len(data):
+            return data[first:end], _number(step_bytes) if step_bytes else 0, _DOUBLE.unpack(wall_time)[0]
     tag = b""
     step = 0
     wall_time_s = 0.0

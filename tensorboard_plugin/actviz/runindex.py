@@ -105,7 +105,7 @@ class RunIndex:
         self._first_logged_s = math.inf
         self._ranks: list[int] = []
         self._series: dict[tuple[str, str | None], Series] = {}
-        self._tags: dict[bytes, tuple[str, str | None] | None] = {}
+        self._of_tag: dict[bytes, Series] = {}
         self._stops: dict[int, Notice] = {}
         self._notices: dict[Place, str] = {}
 
@@ -135,20 +135,18 @@ class RunIndex:
         self.sequence = self._clock.tick()
         if not self.active:
             self.active, self.appeared = True, self.sequence
+        of_tag = self._of_tag
         for tag, step, wall_time_s, offset, event in found:
-            if tag not in self._tags:
-                self._tags[tag] = _parse(tag)
-            parsed = self._tags[tag]
-            if parsed is None:
-                continue
-            place = Place(file, offset)
-            if event is None:
-                series = self._series.get(parsed)
-                if series is None:
-                    series = self._series[parsed] = Series()
-                series.append(step, place)
-            else:
-                self._add_content(parsed[0], step, wall_time_s, place, event)
+            series = of_tag.get(tag)
+            if series is None:
+                parsed = _parse(tag)
+                if parsed is None:
+                    continue
+                if event is not None:
+                    self._add_content(parsed[0], step, wall_time_s, Place(file, offset), event)
+                    continue
+                series = of_tag[tag] = self._series.setdefault(parsed, Series())
+            series.append(step, file, offset)
 
     def _add_content(self, kind: str, step: int, wall_time_s: float, place: Place, event: bytes) -> None:
         try:

@@ -91,13 +91,13 @@ class Series:
         self._offsets = array("Q")
         self._ordered = True
 
-    def append(self, step: int, place: Place) -> None:
-        """Add a record; later ones of the same step replace it."""
+    def append(self, step: int, file: int, offset: int) -> None:
+        """Add a record, see `Place`; later ones of the same step replace it."""
         if self._steps and step <= self._steps[-1]:
             self._ordered = False
         self._steps.append(step)
-        self._files.append(place.file)
-        self._offsets.append(place.offset)
+        self._files.append(file)
+        self._offsets.append(offset)
 
     def places(self, ranks: Sequence[int]) -> tuple[Steps, npt.NDArray[np.uint32], npt.NDArray[np.uint64]]:
         """Return (steps, files, offsets), ascending by step, one record a step.

@@ -14,7 +14,7 @@ from tensorboard_plugin.actviz.store import Store
 KILLED = Path(__file__).with_name("killed.py")
 
 
-@pytest.mark.parametrize("kills", [20, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [8, pytest.param(200, marks=pytest.mark.slow)])
 def test_what_was_flushed_before_a_kill_is_there_afterwards_whole(tmp_path: Path, kills: int) -> None:
     done = subprocess.run([sys.executable, KILLED, tmp_path, str(kills)], capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr

@@ -32,7 +32,7 @@ def test_a_series_keeps_the_last_record_of_each_step(writes: list[tuple[int, int
     series = Series()
     expected: dict[int, tuple[int, int, int]] = {}
     for offset, (step, file) in enumerate(writes):
-        series.append(step, Place(file, offset))
+        series.append(step, file, offset)
         expected[step] = max(expected.get(step, (-1, -1, -1)), (ranks[file], offset, file))
         if offset in looks:  # looking in between changes nothing
             series.places(ranks)
