@@ -215,7 +215,7 @@ def measure_ours(directory: Path, log: Log, empty: Path) -> list[str]:
             answer = json.loads(found.get(connection, f"{API}runs"))
             return bool(answer["ready"] and answer["runs"] and answer["runs"][0]["steps"] == log.steps)
 
-        until(is_whole)
+        until(is_whole, 0.2)
         overview = wire.unpack(found.get(connection, f"{API}stats", run="run", stat="mean", columns=1000))
         start_s = time.perf_counter() - found.started_s - base_s
         if len(overview.header["layers"]) != log.layers:

@@ -241,7 +241,8 @@ class EventFile:
         self._eager = frozenset(eager)
         self._position = 0
         self._kinds_left = _KINDS_LOOKED_AT
-        self._lengths: set[tuple[int, int]] = set()
+        self._lengths: dict[bytes, int] = {}  # by the header, which was verified
+        self._plain_tags: set[bytes] = set()
         self._identity: Identity | None = None
         self._fingerprint = b""
         self._status: tuple[int, ...] | None = None
@@ -297,8 +298,25 @@ class EventFile:
         self.damage = None
         last = self.records + max_records
         length = 0
+        usual, lengths, plain = _USUAL_RECORD, self._lengths, self._plain_tags
         while position + _OVERHEAD_BYTES <= size and self.records < last:
             at = position - chunk_start
+            # Nearly all records are of the usual kind, and equally long as one before; what is not goes the long way below.
+            match = usual(chunk, at)
+            if match is not None:
+                header, wall_time, step_bytes, summary_size, value_size, tag_size = match.groups()
+                known = lengths.get(header)
+                if known is not None:
+                    first = match.end()
+                    tag = chunk[first : first + tag_size[0]]
+                    end = position + _OVERHEAD_BYTES + known
+                    whole = match.end(4) + _number(summary_size) == at + _HEADER.size + known and tag_size[0] + 2 <= value_size[0]
+                    if tag in plain and whole and end <= size:
+                        step = _number(step_bytes) if step_bytes else 0
+                        found.append(tuple.__new__(Found, (tag, step, _DOUBLE.unpack(wall_time)[0], position, None)))
+                        self.records += 1
+                        position, length = end, known
+                        continue
             if at + _HEADER.size > len(chunk):
                 # Where records are long, and a read costs little, the heads alone.
                 chunk_bytes = _HEAD_BYTES if length > 2 * _HEAD_BYTES and source.reads_cheaply else _CHUNK_BYTES
@@ -306,13 +324,12 @@ class EventFile:
                 if len(chunk) < _HEADER.size:
                     break
             length, crc = _HEADER.unpack_from(chunk, at)
-            if (length, crc) not in self._lengths:  # many records are equally long
-                if masked_crc32c(chunk[at : at + 8]) != crc:
-                    message = "damaged record: its length does not match the checksum; what follows is not shown"
-                    self.damage = Notice(self.path, position, message)
-                    break
-                if len(self._lengths) < _LENGTHS_KEPT:
-                    self._lengths.add((length, crc))
+            if masked_crc32c(chunk[at : at + 8]) != crc:
+                message = "damaged record: its length does not match the checksum; what follows is not shown"
+                self.damage = Notice(self.path, position, message)
+                break
+            if len(lengths) < _LENGTHS_KEPT:
+                lengths[chunk[at : at + _HEADER.size]] = length
             end = position + _OVERHEAD_BYTES + length
             if end > size:
                 break
@@ -330,6 +347,7 @@ class EventFile:
                 tag, step, wall_time_s = head
                 if tag.startswith(self._prefix):
                     if tag not in self._eager:
+                        plain.add(tag)
                         found.append(Found(tag, step, wall_time_s, position, None))
                     elif (event := self._eager_event(source, position, chunk, start, length)) is not None:
                         found.append(Found(tag, step, wall_time_s, position, event))
@@ -363,10 +381,11 @@ class EventFile:
 
 
 _VARINT = rb"[\x80-\xff]{0,9}[\x00-\x7f]"
-_USUAL_HEAD = re.compile(
-    rb"\x09(.{8})(?:\x10(%(varint)s))?\x2a(%(varint)s)\x0a(%(varint)s)\x0a([\x00-\x7d])" % {b"varint": _VARINT}, re.DOTALL
+_USUAL_RECORD = re.compile(
+    rb"(.{12})\x09(.{8})(?:\x10(%(varint)s))?\x2a(%(varint)s)\x0a(%(varint)s)\x0a([\x00-\x7d])" % {b"varint": _VARINT}, re.DOTALL
 ).match
-"""An event as it is usually written: wall time, step, summary, and in its first value first of all the tag, of at most 125 bytes."""
+"""A record's header, and its event as it is usually written: wall time, step, summary, and in its first value first of all the tag, of at
+most 125 bytes. Where the summary is all the rest, and the value is longer than the tag (a size of two bytes is), it says nothing else."""
 
 
 @functools.lru_cache(maxsize=1 << 16)
@@ -381,13 +400,6 @@ def parse_head(data: bytes, start: int, stop: int) -> tuple[bytes, int, float] |
 
     The tag is empty where the event has no value, or is none. None: what is needed lies beyond the end of `data`.
     """
-    usual = _USUAL_HEAD(data, start)
-    if usual is not None:
-        wall_time, step_bytes, summary_size, value_size, tag_size = usual.groups()
-        first, end = usual.end(), usual.end() + tag_size[0]
-        # The summary is all the rest, and the value holds the whole tag (a size of two bytes or more is larger than any such tag).
-        if usual.end(3) + _number(summary_size) == stop and tag_size[0] + 2 <= value_size[0] and end <= len(data):
-            return data[first:end], _number(step_bytes) if step_bytes else 0, _DOUBLE.unpack(wall_time)[0]
     tag = b""
     step = 0
     wall_time_s = 0.0
