@@ -27,7 +27,14 @@ def main() -> None:
     given = parser.parse_args()
     corpus = ROOT / "build" / "fuzz" / given.target
     corpus.mkdir(parents=True, exist_ok=True)
-    options = [f"-max_total_time={given.seconds}", "-timeout=60", "-max_len=4096", "-rss_limit_mb=2048", f"-artifact_prefix={corpus}/"]
+    options = [
+        f"-max_total_time={given.seconds}",
+        "-timeout=60",
+        "-max_len=4096",
+        "-len_control=0",
+        "-rss_limit_mb=2048",
+        f"-artifact_prefix={corpus}/",
+    ]
     atheris.Setup([sys.argv[0], *options, str(corpus)], targets.TARGETS[given.target])
     atheris.Fuzz()
 
