@@ -17,7 +17,7 @@ from torch.utils.tensorboard import SummaryWriter
 import actviz_tb
 
 sys.path.append(str(Path(__file__).parents[1]))
-import logged  # noqa: E402
+import logged
 
 
 def main() -> None:
