@@ -317,7 +317,7 @@ def measure_growth(scratch: Path, seconds: float = GROWING_S) -> None:
             waits.append(until(is_served, 0.05) - flushed)
             check_map(found.get(connection, f"{API}maps", run="run", layer="layer3", step=step), 3, step)
             time.sleep(max(0.0, begun + 1 - time.perf_counter()))
-        print(f"\n{len(waits)} new steps, a second apart, were served after (s p50 / p95 / max x 1000) {percentiles(waits)}")
+        print(f"\n{len(waits)} new steps, a second apart, were served after, ms p50 / p95 / max: {percentiles(waits)}")
         time.sleep(IDLE_S)
         before = found.cpu_s()
         time.sleep(IDLE_S)
