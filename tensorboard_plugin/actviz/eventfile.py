@@ -131,6 +131,10 @@ class _LocalSource:
         self.identity: Identity | None = (status.st_dev, status.st_ino)
 
     def read(self, offset: int, size: int) -> bytes:
+        if hasattr(os, "pread"):
+            data = os.pread(self._file.fileno(), size, offset)
+            if len(data) in (0, size):
+                return data
         self._file.seek(offset)
         data = self._file.read(size)
         while 0 < len(data) < size:
@@ -296,10 +300,11 @@ class EventFile:
         chunk = b""
         chunk_start = position
         self.damage = None
-        last = self.records + max_records
+        left = max_records
         length = 0
         usual, lengths, plain = _USUAL_RECORD, self._lengths, self._plain_tags
-        while position + _OVERHEAD_BYTES <= size and self.records < last:
+        number, real, new, add = _number, _DOUBLE.unpack, tuple.__new__, found.append
+        while left and position + _OVERHEAD_BYTES <= size:
             at = position - chunk_start
             # Nearly all records are of the usual kind, and equally long as one before; what is not goes the long way below.
             match = usual(chunk, at)
@@ -310,11 +315,10 @@ class EventFile:
                     first = match.end()
                     tag = chunk[first : first + tag_size[0]]
                     end = position + _OVERHEAD_BYTES + known
-                    whole = match.end(4) + _number(summary_size) == at + _HEADER.size + known and tag_size[0] + 2 <= value_size[0]
+                    whole = match.end(4) + number(summary_size) == at + _HEADER.size + known and tag_size[0] + 2 <= value_size[0]
                     if tag in plain and whole and end <= size:
-                        step = _number(step_bytes) if step_bytes else 0
-                        found.append(tuple.__new__(Found, (tag, step, _DOUBLE.unpack(wall_time)[0], position, None)))
-                        self.records += 1
+                        add(new(Found, (tag, number(step_bytes) if step_bytes else 0, real(wall_time)[0], position, None)))
+                        left -= 1
                         position, length = end, known
                         continue
             if at + _HEADER.size > len(chunk):
@@ -342,7 +346,7 @@ class EventFile:
             if head is None and length > len(chunk):
                 chunk, chunk_start, at = source.read(position, length + _OVERHEAD_BYTES), position, 0
                 head = parse_head(chunk, start, start + length)
-            self.records += 1
+            left -= 1
             if head is not None:
                 tag, step, wall_time_s = head
                 if tag.startswith(self._prefix):
@@ -354,6 +358,7 @@ class EventFile:
                 elif tag and self._kinds_left:
                     self._note_kind(chunk[start : start + length])
             position = end
+        self.records += max_records - left
         self._position = position
         return found
 

@@ -90,11 +90,13 @@ class Series:
         self._files = array("I")
         self._offsets = array("Q")
         self._ordered = True
+        self._last = -(2**63) - 1
 
     def append(self, step: int, file: int, offset: int) -> None:
         """Add a record, see `Place`; later ones of the same step replace it."""
-        if self._steps and step <= self._steps[-1]:
+        if step <= self._last:
             self._ordered = False
+        self._last = step
         self._steps.append(step)
         self._files.append(file)
         self._offsets.append(offset)
@@ -124,6 +126,7 @@ class Series:
         self._steps = array("q", steps[kept].tobytes())
         self._files = array("I", files[kept].tobytes())
         self._offsets = array("Q", offsets[kept].tobytes())
+        self._last = self._steps[-1]
         self._ordered = True
 
 
