@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,6 +177,7 @@ def batches(steps: int, sizes: tuple[int, ...] = (6,)) -> list[Tensor]:
 
 def fresh() -> None:
     """Forget all that dynamo has compiled and counted."""
+    gc.collect()  # so that nothing of an earlier test ends, in frames that dynamo would count, while this one runs
     torch._dynamo.reset()
     counters.clear()
 
@@ -218,7 +220,7 @@ def compared(run: Callable[[Watch], Training], directory: Path, **options: Any) 
     loggers[0].close()
     assert all(torch.equal(*pair) for pair in zip(watched.outputs, reference.outputs, strict=True))
     assert all(torch.equal(*pair) for pair in zip(watched.parameters, reference.parameters, strict=True))
-    assert watched.compilation == reference.compilation
+    assert watched.compilation == reference.compilation, f"{watched.compilation}, without watch {reference.compilation}"
     return watched, loggers[0].report()
 
 
