@@ -213,6 +213,8 @@ def compared(run: Callable[[Watch], Training], directory: Path, **options: Any) 
         the watched training, and the logger's report.
     """
     loggers: list[actviz_tb.ActivationLogger] = []
+    # The first time in a process, and in an environment that was just made, torch loads parts of itself in frames that it counts.
+    _from_scratch(run, lambda model: None)
     reference, watched = (
         _from_scratch(run, watch)
         for watch in (lambda model: None, lambda model: loggers.append(actviz_tb.watch(model, directory, on_error="raise", **options)))
