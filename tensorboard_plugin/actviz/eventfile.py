@@ -316,7 +316,7 @@ class EventFile:
                     tag = chunk[first : first + tag_size[0]]
                     end = position + _OVERHEAD_BYTES + known
                     whole = match.end(4) + number(summary_size) == at + _HEADER.size + known and tag_size[0] + 2 <= value_size[0]
-                    if tag in plain and whole and end <= size:
+                    if tag in plain and len(tag) == tag_size[0] and whole and end <= size:  # the read may have cut the tag short
                         add(new(Found, (tag, number(step_bytes) if step_bytes else 0, real(wall_time)[0], position, None)))
                         left -= 1
                         position, length = end, known
