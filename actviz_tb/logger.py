@@ -189,7 +189,6 @@ class ActivationLogger:
         if limit is not None and (merge_ranks or (fixed is not None and distributed.is_sharded(model))):
             raise ArgumentError("max_overhead with merge_ranks, or with a probe under FSDP: every rank must log the same steps; use every=")
         merger = distributed.Merger() if merge_ranks else None
-        self._schedule = due
         self._overhead = Overhead(due, every if isinstance(every, int) else None, limit)
         self._on_error = on_error
         self._name = name or ""
@@ -334,8 +333,6 @@ class ActivationLogger:
             new = self._steps.count()
             step = self._steps.current
             assert step is not None
-            if not (self._overhead.measures or self._forced or self._schedule(step)):
-                return False
             due = new and self._overhead.due(step)
             if self._paused or not (self._forced or due):
                 return False

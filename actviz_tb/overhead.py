@@ -37,7 +37,6 @@ class Overhead:
 
     Attributes:
         factor: the interval is so many times the schedule's.
-        measures: whether it must be told of each step; if not, only of those that the schedule takes.
 
     Args:
         schedule: of the steps.
@@ -51,7 +50,6 @@ class Overhead:
         self._interval = interval
         self._limit = limit
         self._warn = limit is None and interval is not None
-        self.measures = limit is not None or self._warn
         self._started_s: float | None = None
         self._cost_s = 0.0
         self._costs_s: deque[float] = deque(maxlen=_COSTS)
@@ -62,7 +60,7 @@ class Overhead:
 
     def due(self, step: int) -> bool:
         """Say whether a step that begins now is logged."""
-        if self.measures:
+        if self._warn or self._limit is not None:
             self._tick(time.perf_counter())
         if not self._schedule(step):
             return False
@@ -99,7 +97,7 @@ class Overhead:
                 self.factor //= 2
         enough = 1 if self._interval is not None and self._interval >= 1 / WARN_FROM else 3
         if self._warn and self._logged >= enough and len(self._steps_s) > enough:
-            self._warn = self.measures = False
+            self._warn = False
             if fraction > WARN_FROM:
                 warnings.warn(
                     f"logging takes {fraction:.0%} of the training's time at every={self._interval} ({median(self._costs_s) * 1e3:.1f} ms "

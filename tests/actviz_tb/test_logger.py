@@ -600,6 +600,21 @@ def test_everything_is_written_when_the_interpreter_exits(tmp_path: Path) -> Non
         assert list(of_tag(tmp_path / name, "actviz/step")) == list(range(50))
 
 
+def test_the_schedule_is_asked_once_a_step(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def due(step: int) -> bool:
+        asked.append(step)
+        return step % 3 == 0
+
+    model = nn.Sequential(nn.Linear(4, 4))
+    with actviz_tb.watch(model, tmp_path, every=due):
+        for _ in range(10):
+            model(torch.ones(2, 4))
+    assert asked == list(range(10))
+    assert list(of_tag(tmp_path, "actviz/step")) == [0, 3, 6, 9]
+
+
 def test_a_forked_child_writes_nothing_and_does_not_hang(tmp_path: Path) -> None:
     body = """
         model = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
