@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -274,9 +273,6 @@ class RootGate:
         # What is traced would happen once, not at each call. All here is written out: in a training step a call costs twenty times what
         # it costs in a loop, because the step has driven all of it from the processor's caches.
         if _is_compiling() or _tracing_state() is not None or self._called or self._before_forward is None:
-            return
-        if "torch._dynamo" not in sys.modules:
-            self._before_forward(module, args, kwargs)
             return
         callback = compiler.set_eval_frame(None)  # dynamo looks at no frame
         try:
