@@ -131,18 +131,17 @@ class _LocalSource:
         self.identity: Identity | None = (status.st_dev, status.st_ino)
 
     def read(self, offset: int, size: int) -> bytes:
-        if hasattr(os, "pread"):
-            data = os.pread(self._file.fileno(), size, offset)
-            if len(data) in (0, size):
-                return data
-        self._file.seek(offset)
-        data = self._file.read(size)
-        while 0 < len(data) < size:
-            more = self._file.read(size - len(data))
-            if not more:
-                break
+        data = self._some(offset, size)
+        while 0 < len(data) < size and (more := self._some(offset + len(data), size - len(data))):
             data += more
         return data
+
+    def _some(self, offset: int, size: int) -> bytes:
+        """Return at least a byte, where the file has one there."""
+        if hasattr(os, "pread"):
+            return os.pread(self._file.fileno(), size, offset)
+        self._file.seek(offset)
+        return self._file.read(size)
 
     def close(self) -> None:
         self._file.close()
