@@ -171,12 +171,14 @@ def _seeds() -> list[bytes]:
 
 _SEEDS = _seeds()
 _made: list[Site] = []
+_directories: list[tempfile.TemporaryDirectory[str]] = []  # removed when the process ends
 
 
 def _sites() -> list[Site]:
     if not _made:
         for damaged in (False, True):
-            directory = Path(tempfile.mkdtemp(prefix="fuzzed-"))
+            _directories.append(tempfile.TemporaryDirectory())
+            directory = Path(_directories[-1].name)
             writer = RunWriter(directory)
             synthetic_log.write_start(writer)
             small_log.write(writer, 0, 1, 3)
