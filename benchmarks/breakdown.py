@@ -16,13 +16,17 @@ import time
 import warnings
 from collections.abc import Callable
 from statistics import median
+from typing import Any
 
 from workloads import WORKLOADS, Trainer
 
 import actviz_tb
+from actviz_tb import native
+from actviz_tb.recording import Recording
 from actviz_tb.writer import Job
 
 STEPS = 60
+PARTS = {"compiled statistics": (native, "summarise"), "compiled maps": (native, "maps"), "attention": (Recording, "add_attention")}
 
 
 def main() -> None:
@@ -32,11 +36,14 @@ def main() -> None:
     warnings.simplefilter("ignore", actviz_tb.CostWarning)
     bare, watched = Trainer(workload), Trainer(workload)
     jobs: list[Job] = []
+    parts_s = {title: _timed(owner, name) for title, (owner, name) in PARTS.items()}
     with tempfile.TemporaryDirectory() as directory, actviz_tb.watch(watched.model, directory, every=1) as logger:
         logger._recorder._submit = jobs.append
         profile, bare_s, watched_s, written_s = cProfile.Profile(), [], [], []
         for step in range(STEPS):
             bare_s.append(_seconds(bare.step))
+            for seconds in parts_s.values():
+                seconds.append(0.0)
             watched_s.append(_seconds(watched.step))
             (job,) = jobs
             jobs.clear()
@@ -44,11 +51,27 @@ def main() -> None:
                 profile.runcall(lambda job=job: logger._writer._sink.write(job()))
             else:
                 written_s.append(_seconds(lambda job=job: logger._writer._sink.write(job())))
-        in_training_ms = logger.report().time_ms
     print(f"bare step                          {median(bare_s) * 1e3:8.2f} ms")
-    print(f"watched step, nothing written      {median(watched_s) * 1e3:8.2f} ms, of which hooks, statistics and maps {in_training_ms:.2f}")
+    print(f"watched step, nothing written      {median(watched_s) * 1e3:8.2f} ms, of which:")
+    for title, seconds in parts_s.items():
+        print(f"    {title:31}{median(seconds) * 1e3:8.2f} ms")
     print(f"encoding and writing               {median(written_s) * 1e3:8.2f} ms, of which:")
     pstats.Stats(profile).sort_stats("tottime").print_stats(10)
+
+
+def _timed(owner: Any, name: str) -> list[float]:
+    """Have each call of a function add its time to the last entry of a list."""
+    spent, function = [0.0], getattr(owner, name)
+
+    def timed(*arguments: Any, **options: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            return function(*arguments, **options)
+        finally:
+            spent[-1] += time.perf_counter() - started
+
+    setattr(owner, name, timed)
+    return spent
 
 
 def _seconds(work: Callable[[], object]) -> float:
