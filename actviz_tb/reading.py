@@ -18,10 +18,11 @@ from actviz_tb.errors import ArgumentError, ArgumentTypeError, NotLoggedError, n
 from actviz_tb.lookup import RunRecords, Teller, last, listed, whole_step
 from actviz_tb.results import Attention, Channels, Gram, Histogram, Histograms, Inputs, Int64, Maps, Ranks, Stats, Table
 from tensorboard_plugin.actviz import histories, wire
-from tensorboard_plugin.actviz.eventfile import Notice, is_remote
+from tensorboard_plugin.actviz.eventfile import Notice
 from tensorboard_plugin.actviz.logdir import parse_logdir
 from tensorboard_plugin.actviz.runindex import RunIndex
 from tensorboard_plugin.actviz.series import COLUMNS, EVERYTHING, StepTable, within
+from tensorboard_plugin.actviz.sources import is_remote
 from tensorboard_plugin.actviz.store import Store
 
 Of = Literal["activations", "gradients"]

@@ -46,7 +46,8 @@ def test_the_plugin_imports_neither_torch_nor_the_logging_side(path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "name", ["limits", "eventfile", "logdir", "series", "runindex", "changes", "records", "histories", "similarity", "mirror", "store"]
+    "name",
+    ["limits", "sources", "eventfile", "logdir", "series", "runindex", "changes", "records", "histories", "similarity", "mirror", "store"],
 )
 def test_what_reads_the_log_knows_nothing_of_http(name: str) -> None:
     path = PLUGIN / f"{name}.py"

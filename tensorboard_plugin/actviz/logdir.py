@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tensorboard.compat import tf
 
-from tensorboard_plugin.actviz.eventfile import is_remote
+from tensorboard_plugin.actviz.sources import is_remote
 
 _URI = re.compile(r"[a-zA-Z][0-9a-zA-Z.]*://")
 _EVENT_FILE_MARK = "tfevents"

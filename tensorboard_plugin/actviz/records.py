@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from tensorboard_plugin.actviz import limits, wire
-from tensorboard_plugin.actviz.eventfile import DamagedRecordError, Notice, Source, open_source, parse_head, read_event
+from tensorboard_plugin.actviz.eventfile import DamagedRecordError, Notice, parse_head, read_event
+from tensorboard_plugin.actviz.sources import Source, open_source
 
 _CACHE_BYTES = 128 << 20
 _RECORD_OVERHEAD_BYTES = 2000

@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing import event_file_loader
 from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c as tensorboard_masked_crc32c
 
-from tensorboard_plugin.actviz import eventfile, wire
+from tensorboard_plugin.actviz import eventfile, sources, wire
 
 PREFIX = b"actviz/"
 VERSION = event_pb2.Event(wall_time=1.0, file_version="brain.Event:2").SerializeToString()
@@ -45,7 +45,7 @@ def tensorboards_heads(path: Path) -> list[tuple[str, int, float]]:
 
 
 def read(path: Path, offset: int) -> bytes:
-    source = eventfile.open_source(str(path))
+    source = sources.open_source(str(path))
     try:
         return eventfile.read_event(source, str(path), offset)
     finally:
@@ -329,7 +329,7 @@ def test_remote_files_are_read_through_tensorboards_file_layer() -> None:
         found = file.scan()
         assert [each.step for each in found] == [1, 2]
         assert file.scan() == []
-        source = eventfile.open_source(path)
+        source = sources.open_source(path)
         assert len(eventfile.read_event(source, path, found[1].offset)) > 300_000
         memory.pipe_file("/logs/run/events.out.tfevents.1", content + eventfile.frame(ours(3)))
         assert [each.step for each in file.scan()] == [3]
