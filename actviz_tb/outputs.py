@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import ParamSpec, TypeVar, cast
+from collections.abc import Callable, Iterator, Mapping
+from typing import ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -39,20 +39,18 @@ def tensors(output: object, suffix: str = "", depth: int = 0) -> Iterator[tuple[
 
 
 def _parts(output: object) -> Iterator[tuple[str, object]]:
-    if type(output) in (tuple, list):  # most, and known at once
-        for index, value in enumerate(cast("Sequence[object]", output)):
+    named = isinstance(output, tuple) and hasattr(output, "_fields")
+    if isinstance(output, (list, tuple)) and not named:
+        for index, value in enumerate(output):
             yield f"[{index}]", value
     elif isinstance(output, PackedSequence):
         yield ".data", output.data
+    elif isinstance(output, tuple):
+        for key in output._fields:  # type: ignore[attr-defined]  # a named tuple
+            yield f".{key}", getattr(output, key)
     elif isinstance(output, Mapping):
         for key, value in output.items():
             yield f".{key}", value
-    elif isinstance(output, tuple) and hasattr(output, "_fields"):
-        for key in output._fields:
-            yield f".{key}", getattr(output, key)
-    elif isinstance(output, (list, tuple)):
-        for index, value in enumerate(output):
-            yield f"[{index}]", value
     elif dataclasses.is_dataclass(output) and not isinstance(output, type):
         for field in dataclasses.fields(output):
             yield f".{field.name}", getattr(output, field.name, None)
