@@ -18,6 +18,7 @@ from __future__ import annotations
 import functools
 import re
 import struct
+from array import array
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
@@ -43,6 +44,7 @@ _FOOTER_BYTES = _CRC.size
 _OVERHEAD_BYTES = _HEADER.size + _FOOTER_BYTES
 _CHUNK_BYTES = 128 * 1024
 _HEAD_BYTES = 2048
+_USUAL_HEAD_BYTES = 256  # and more
 _LENGTHS_KEPT = 1 << 12
 _FINGERPRINT_BYTES = 64
 _KINDS_LOOKED_AT = 32
@@ -64,21 +66,33 @@ class Notice(NamedTuple):
     message: str
 
 
-class Found(NamedTuple):
-    """One record of the index.
+class Eager(NamedTuple):
+    """A record that is read as soon as it is found.
 
     Attributes:
         tag: in UTF-8, of the event's first value.
         step, wall_time_s: the event's.
-        offset: of the record in the file; `read_event` takes it.
-        event: the serialised event, its CRC checked, for the tags that were asked to be read eagerly; else None.
+        offset: of the record in the file.
+        event: the serialised event, its CRC checked.
     """
 
     tag: bytes
     step: int
     wall_time_s: float
     offset: int
-    event: bytes | None
+    event: bytes
+
+
+class Found(NamedTuple):
+    """What a scan found, in the file's order.
+
+    Attributes:
+        places: by tag, in UTF-8, of the event's first value: the steps, and the offsets in the file, which `read_event` takes.
+        eager: the records with a tag that was asked to be read eagerly; they are not in `places`.
+    """
+
+    places: dict[bytes, tuple[array[int], array[int]]]
+    eager: list[Eager]
 
 
 class DamagedRecordError(ValueError):
@@ -160,14 +174,11 @@ class EventFile:
         self._fingerprint = b""
         self._status: tuple[int, ...] | None = None
 
-    def scan(self, max_records: int = 1 << 62) -> list[Found]:
-        """Index the complete records that were added since the last call.
+    def scan(self, max_records: int = 1 << 62) -> Found:
+        """Return the complete records with our prefix that were added since the last call.
 
         Args:
             max_records: stop after so many records, of any kind; the next call goes on from there.
-
-        Returns:
-            Those that match, in the file's order; empty when there is nothing new.
 
         Raises:
             ReplacedFileError: start again with a new `EventFile`.
@@ -175,7 +186,7 @@ class EventFile:
         """
         status = sources.status(self.path)
         if status == self._status:
-            return []
+            return Found({}, [])
         source = sources.open_source(self.path)
         try:
             self._check_same_file(source)
@@ -202,8 +213,8 @@ class EventFile:
             raise ReplacedFileError(self.path)
         self._identity = source.identity
 
-    def _scan(self, source: Source, max_records: int) -> list[Found]:
-        found: list[Found] = []
+    def _scan(self, source: Source, max_records: int) -> Found:
+        found = Found({}, [])
         size = source.size_bytes
         position = self._position
         chunk = b""
@@ -211,38 +222,39 @@ class EventFile:
         self.damage = None
         left = max_records
         length = 0
-        usual, lengths, plain = _USUAL_RECORD, self._lengths, self._plain_tags
-        number, real, new, add = _number, _DOUBLE.unpack, tuple.__new__, found.append
+        usual, lengths, places, number = _USUAL_RECORD, self._lengths, found.places, _number
         while left and position + _OVERHEAD_BYTES <= size:
             at = position - chunk_start
-            # Nearly all records are of the usual kind, and equally long as one before; what is not goes the long way below.
-            match = usual(chunk, at)
-            if match is not None:
-                header, wall_time, step_bytes, summary_size, value_size, tag_size = match.groups()
-                known = lengths.get(header)
-                if known is not None:
-                    first = match.end()
-                    tag = chunk[first : first + tag_size[0]]
-                    end = position + _OVERHEAD_BYTES + known
-                    whole = match.end(4) + number(summary_size) == at + _HEADER.size + known and tag_size[0] + 2 <= value_size[0]
-                    if tag in plain and len(tag) == tag_size[0] and whole and end <= size:  # the read may have cut the tag short
-                        add(new(Found, (tag, number(step_bytes) if step_bytes else 0, real(wall_time)[0], position, None)))
-                        left -= 1
-                        position, length = end, known
-                        continue
-            if at + _HEADER.size > len(chunk):
+            if at + _USUAL_HEAD_BYTES > len(chunk) and (at or not chunk):
                 # Where records are long, and a read costs little, the heads alone.
                 chunk_bytes = _HEAD_BYTES if length > 2 * _HEAD_BYTES and source.reads_cheaply else _CHUNK_BYTES
                 chunk, chunk_start, at = source.read(position, chunk_bytes), position, 0
-                if len(chunk) < _HEADER.size:
-                    break
+            # Nearly all records are of the usual kind, with a tag that was seen before; what is not goes the long way below.
+            match = usual(chunk, at)
+            if match is not None:
+                header, step, summary_size, value_size, tag_size = match.groups()
+                known = lengths.get(header)
+                if known is None:
+                    known = self._verified_length(header)
+                if known is not None and match.end(3) + number(summary_size) == at + _HEADER.size + known:
+                    tag = chunk[match.end() : match.end() + tag_size[0]]
+                    of_tag = places.get(tag)
+                    if of_tag is None and tag in self._plain_tags:
+                        of_tag = places[tag] = array("q"), array("Q")
+                    end = position + _OVERHEAD_BYTES + known
+                    if of_tag is not None and tag_size[0] + 2 <= value_size[0] and end <= size:
+                        of_tag[0].append(number(step) if step else 0)
+                        of_tag[1].append(position)
+                        left -= 1
+                        position, length = end, known
+                        continue
+            if len(chunk) - at < _HEADER.size:
+                break  # the file shrinks
             length, crc = _HEADER.unpack_from(chunk, at)
             if masked_crc32c(chunk[at : at + 8]) != crc:
                 message = "damaged record: its length does not match the checksum; what follows is not shown"
                 self.damage = Notice(self.path, position, message)
                 break
-            if len(lengths) < _LENGTHS_KEPT:
-                lengths[chunk[at : at + _HEADER.size]] = length
             end = position + _OVERHEAD_BYTES + length
             if end > size:
                 break
@@ -260,16 +272,27 @@ class EventFile:
                 tag, step, wall_time_s = head
                 if tag.startswith(self._prefix):
                     if tag not in self._eager:
-                        plain.add(tag)
-                        found.append(Found(tag, step, wall_time_s, position, None))
+                        self._plain_tags.add(tag)
+                        steps, offsets = places.setdefault(tag, (array("q"), array("Q")))
+                        steps.append(step)
+                        offsets.append(position)
                     elif (event := self._eager_event(source, position, chunk, start, length)) is not None:
-                        found.append(Found(tag, step, wall_time_s, position, event))
+                        found.eager.append(Eager(tag, step, wall_time_s, position, event))
                 elif tag and self._kinds_left:
                     self._note_kind(chunk[start : start + length])
             position = end
         self.records += max_records - left
         self._position = position
         return found
+
+    def _verified_length(self, header: bytes) -> int | None:
+        """Return the length that a record's header tells, None where it does not match its checksum."""
+        length, crc = _HEADER.unpack(header)
+        if masked_crc32c(header[:8]) != crc:
+            return None
+        if len(self._lengths) < _LENGTHS_KEPT:
+            self._lengths[header] = length
+        return int(length)
 
     def _eager_event(self, source: Source, position: int, chunk: bytes, start: int, length: int) -> bytes | None:
         event = chunk[start : start + length]
@@ -296,7 +319,7 @@ class EventFile:
 
 _VARINT = rb"[\x80-\xff]{0,9}[\x00-\x7f]"
 _USUAL_RECORD = re.compile(
-    rb"(.{12})\x09(.{8})(?:\x10(%(varint)s))?\x2a(%(varint)s)\x0a(%(varint)s)\x0a([\x00-\x7d])" % {b"varint": _VARINT}, re.DOTALL
+    rb"(.{12})\x09.{8}(?:\x10(%(varint)s))?\x2a(%(varint)s)\x0a(%(varint)s)\x0a([\x00-\x7d])" % {b"varint": _VARINT}, re.DOTALL
 ).match
 """A record's header, and its event as it is usually written: wall time, step, summary, and in its first value first of all the tag, of at
 most 125 bytes. Where the summary is all the rest, and the value is longer than the tag (a size of two bytes is), it says nothing else."""

@@ -128,25 +128,25 @@ class RunIndex:
         self._ranks = [position[path] for path in self.paths]
         return len(self.paths) - 1
 
-    def add(self, file: int, found: list[Found]) -> None:
+    def add(self, file: int, found: Found) -> None:
         """Enter the records that a scan of a file found."""
-        if not found:
+        if not found.places and not found.eager:
             return
         self.sequence = self._clock.tick()
         if not self.active:
             self.active, self.appeared = True, self.sequence
-        of_tag = self._of_tag
-        for tag, step, wall_time_s, offset, event in found:
-            series = of_tag.get(tag)
+        for tag, (steps, offsets) in found.places.items():
+            series = self._of_tag.get(tag)
             if series is None:
                 parsed = _parse(tag)
                 if parsed is None:
                     continue
-                if event is not None:
-                    self._add_content(parsed[0], step, wall_time_s, Place(file, offset), event)
-                    continue
-                series = of_tag[tag] = self._series.setdefault(parsed, Series())
-            series.append(step, file, offset)
+                series = self._of_tag[tag] = self._series.setdefault(parsed, Series())
+            series.extend(steps, file, offsets)
+        for each in found.eager:
+            parsed = _parse(each.tag)
+            if parsed is not None:
+                self._add_content(parsed[0], each.step, each.wall_time_s, Place(file, each.offset), each.event)
 
     def _add_content(self, kind: str, step: int, wall_time_s: float, place: Place, event: bytes) -> None:
         try:

@@ -92,14 +92,15 @@ class Series:
         self._ordered = True
         self._last = -(2**63) - 1
 
-    def append(self, step: int, file: int, offset: int) -> None:
-        """Add a record, see `Place`; later ones of the same step replace it."""
-        if step <= self._last:
-            self._ordered = False
-        self._last = step
-        self._steps.append(step)
-        self._files.append(file)
-        self._offsets.append(offset)
+    def extend(self, steps: array[int], file: int, offsets: array[int]) -> None:
+        """Add records of a file, see `Place`; later ones of the same step replace it."""
+        for step in steps:
+            if step <= self._last:
+                self._ordered = False
+            self._last = step
+        self._steps.extend(steps)
+        self._files.extend(array("I", [file]) * len(steps))
+        self._offsets.extend(offsets)
 
     def places(self, ranks: Sequence[int]) -> tuple[Steps, npt.NDArray[np.uint32], npt.NDArray[np.uint64]]:
         """Return (steps, files, offsets), ascending by step, one record a step.

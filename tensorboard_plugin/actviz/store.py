@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from tensorboard_plugin.actviz import limits, wire
 from tensorboard_plugin.actviz.changes import ChangeLog, Changes
-from tensorboard_plugin.actviz.eventfile import EventFile, Notice, ReplacedFileError
+from tensorboard_plugin.actviz.eventfile import EventFile, Found, Notice, ReplacedFileError
 from tensorboard_plugin.actviz.logdir import RunFiles, find_runs
 from tensorboard_plugin.actviz.records import Location, RecordReader, size_bytes
 from tensorboard_plugin.actviz.runindex import EAGER_TAGS, Clock, RunIndex
@@ -200,7 +200,7 @@ class Store:
             except ReplacedFileError:
                 raise
             except Exception as error:
-                found, more, stop = [], False, Notice(file.path, 0, f"the file cannot be read: {error}")
+                found, more, stop = Found({}, []), False, Notice(file.path, 0, f"the file cannot be read: {error}")
             with self._lock:
                 run.index.note_stop(number, stop)
                 run.index.add(number, found)

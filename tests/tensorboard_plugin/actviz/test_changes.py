@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+from array import array
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +196,7 @@ def test_a_replaced_run_is_added_also_for_whoever_asked_while_it_was_being_read(
     def index(steps: int) -> RunIndex:
         made = RunIndex("run", changes.clock)
         made.add_path("events.out.tfevents.1")
-        made.add(0, [Found(wire.layer_tag("maps", "a").encode(), step, 0.0, step, None) for step in range(steps)])
+        made.add(0, Found({wire.layer_tag("maps", "a").encode(): (array("q", range(steps)), array("Q", range(steps)))}, []))
         return made
 
     old = index(2)
