@@ -1,4 +1,5 @@
 // The frame: runs and layers at the left, the view, the time line below.
+import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Help } from "./components/help";
 import { Layers, Search } from "./components/layers";
@@ -7,15 +8,27 @@ import { Runs } from "./components/runs";
 import { TimeLine, Transport } from "./components/timeline";
 import { formatShape, shorten } from "./format";
 import { typeOf } from "./rows";
-import { helpShown, layerInfo, layers, mainWidth, runs, type View, view } from "./state";
+import { helpShown, layerInfo, layers, mainWidth, runs, VIEWS, type View, view } from "./state";
+import { CompareControls, CompareView } from "./views/compare";
 import { Empty } from "./views/empty";
 import { LayerControls, LayerView } from "./views/layer";
 import { Overview, OverviewControls, quiltHeight } from "./views/overview";
+import { PropagationControls, PropagationView } from "./views/propagation";
+import { SimilarityControls, SimilarityView } from "./views/similarity";
 
-const VIEWS: readonly (readonly [View, string])[] = [
-  ["overview", "Overview"],
-  ["layer", "Layer"],
-];
+interface ViewParts {
+  label: string;
+  Body: (props: { available: number }) => JSX.Element;
+  Controls: () => JSX.Element;
+}
+
+const PARTS: Readonly<Record<View, ViewParts>> = {
+  overview: { label: "Overview", Body: Overview, Controls: OverviewControls },
+  layer: { label: "Layer", Body: LayerView, Controls: LayerControls },
+  propagation: { label: "Propagation", Body: PropagationView, Controls: PropagationControls },
+  compare: { label: "Compare", Body: CompareView, Controls: CompareControls },
+  similarity: { label: "Similarity", Body: SimilarityView, Controls: SimilarityControls },
+};
 
 export function App() {
   const answer = runs.value;
@@ -39,6 +52,7 @@ function Instrument() {
     return () => observer.disconnect();
   }, []);
   const overview = view.value === "overview";
+  const { Body } = PARTS[view.value];
   return (
     <div class="app">
       <aside class="left" aria-label="Runs and layers">
@@ -51,13 +65,7 @@ function Instrument() {
         <TitleLine />
         <Notices />
         <div class="view" ref={body}>
-          {layers.value.length === 0 ? (
-            <p class="no-match">Reading the run.</p>
-          ) : overview ? (
-            <Overview available={available} />
-          ) : (
-            <LayerView available={available} />
-          )}
+          {layers.value.length === 0 ? <p class="no-match">Reading the run.</p> : <Body available={available} />}
         </div>
       </main>
       <Transport />
@@ -70,7 +78,7 @@ function Instrument() {
 function ViewRow() {
   return (
     <nav class="view-row" aria-label="Views">
-      {VIEWS.map(([name, label], index) => (
+      {VIEWS.map((name, index) => (
         <button
           type="button"
           key={name}
@@ -81,7 +89,7 @@ function ViewRow() {
           }}
         >
           <span class="key">{index + 1}</span>
-          {label}
+          {PARTS[name].label}
         </button>
       ))}
       <span class="spacer" />
@@ -102,6 +110,7 @@ function ViewRow() {
 
 function TitleLine() {
   const info = layerInfo.value;
+  const { Controls } = PARTS[view.value];
   const about = info ? [typeOf(info), info.shape && formatShape(info.shape)].filter(Boolean).join("  ·  ") : "";
   return (
     <div class="title-line">
@@ -110,7 +119,7 @@ function TitleLine() {
       </h1>
       <span class="about">{about}</span>
       <span class="spacer" />
-      {view.value === "overview" ? <OverviewControls /> : <LayerControls />}
+      <Controls />
     </div>
   );
 }

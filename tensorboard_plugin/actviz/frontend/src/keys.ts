@@ -1,6 +1,6 @@
 // The keyboard.
 import { firstStep, lastStep, moveChannel, moveLayer, moveStep, swapRuns, toggleFollow, togglePlay } from "./actions";
-import { helpShown, search, view } from "./state";
+import { helpShown, search, VIEWS, view } from "./state";
 
 const ACTIONS: Readonly<Record<string, (event: KeyboardEvent) => void>> = {
   ArrowLeft: (event) => moveStep(event.shiftKey ? -10 : -1),
@@ -14,12 +14,14 @@ const ACTIONS: Readonly<Record<string, (event: KeyboardEvent) => void>> = {
   " ": togglePlay,
   f: toggleFollow,
   x: swapRuns,
-  "1": () => {
-    view.value = "overview";
-  },
-  "2": () => {
-    view.value = "layer";
-  },
+  ...Object.fromEntries(
+    VIEWS.map((name, index) => [
+      String(index + 1),
+      () => {
+        view.value = name;
+      },
+    ]),
+  ),
   "/": () => document.getElementById("search")?.focus(),
   "?": () => {
     helpShown.value = !helpShown.value;

@@ -3,7 +3,8 @@ import { computed, signal } from "@preact/signals";
 import { stepAxis } from "./axis";
 import type { LayerInfo, Model, RunsAnswer, Stats, Timeline } from "./types";
 
-export type View = "overview" | "layer";
+export const VIEWS = ["overview", "layer", "propagation", "compare", "similarity"] as const;
+export type View = (typeof VIEWS)[number];
 export type RunLetter = "A" | "B";
 export type ScaleMode = "map" | "layer" | "locked";
 export type ColormapName = "activations" | "viridis" | "cividis" | "inferno" | "grey";
@@ -66,9 +67,9 @@ export const loggedSteps = computed(() => {
   for (const { run } of shownRuns.value) for (const each of timelines.value[run]?.steps ?? []) union.add(each);
   return Float64Array.from(union).sort();
 });
-/** The steps that can be gone to: in the Layer view those of the focused run, else those of any shown run. */
+/** The steps that can be gone to: where one run's maps are shown those of that run, else those of any shown run. */
 export const stepsInView = computed<ArrayLike<number>>(() => {
-  if (view.value !== "layer" || focusedRun.value === null) return loggedSteps.value;
+  if ((view.value !== "layer" && view.value !== "propagation") || focusedRun.value === null) return loggedSteps.value;
   return timelines.value[focusedRun.value]?.steps ?? [];
 });
 /** The whole step axis: every plot over steps has it. */

@@ -20,6 +20,7 @@ import {
   stat,
   statScale,
   step,
+  VIEWS,
   type View,
   view,
 } from "./state";
@@ -61,7 +62,7 @@ function whole(name: string, state: { value: number | null }): Field {
 }
 
 const FIELDS: readonly Field[] = [
-  choice<View>("view", view, ["overview", "layer"]),
+  choice<View>("view", view, VIEWS),
   text("run", runA),
   text("runB", runB),
   choice("focus", focus, ["A", "B"]),

@@ -8,7 +8,7 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["[ ]", "channel"],
   ["space", "play, pause"],
   ["f", "follow the newest step"],
-  ["1 2", "view"],
+  ["1 … 5", "view"],
   ["x", "swap runs A and B"],
   ["/", "search layers"],
   ["Esc", "leave the search, close this"],
