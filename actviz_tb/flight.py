@@ -19,25 +19,19 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
-from actviz_tb import compiler, encode, fused, native, outputs, selection
+from actviz_tb import encode, native, outputs
 from actviz_tb.errors import ActvizWarning
+from actviz_tb.glances import SKIPPED, EndHook, OutputHook, OutputHooks
 from actviz_tb.hooks import MAX_CALLS, LayerOutput, add_hook, in_backward, is_of_first_replica, is_replica, part_name
 from actviz_tb.recorder import Options
 from actviz_tb.recording import Recording, Unrecordable
 from actviz_tb.report import Break, Meter
 from actviz_tb.ring import JUMPS, LATE, NONFINITE, DeviceRow, Landing, Ring, Row
-from actviz_tb.selection import SelectedModule
 from actviz_tb.statistics import Scratch
 from actviz_tb.writer import BackgroundWriter
 
 _KINDS = {NONFINITE: "nonfinite", JUMPS: "jump"}
-_SKIPPED = "flight recorder"
-
-_is_traced = torch.compiler.is_dynamo_compiling
-_graph_task = torch._C._current_graph_task_id
-_float32 = torch.float32
 
 Broken = dict[str, str]
 """The first layer, in execution order, that is broken in each way."""
@@ -84,11 +78,7 @@ class FlightRecorder:
         self._writer = writer
         self._on_break = on_break
         self._on_fault = on_fault
-        self._hooks: list[tuple[dict[int, Any], int, OutputHook]] | None = None
-        self._paths: set[str] = set()
-        self._may_fuse: list[weakref.ref[nn.Module]] = []
-        self._root = OutputHook(self, SelectedModule(options.name or selection.class_name(model), model, always=False))
-        self._root_selected = False
+        self._hooks = OutputHooks(self, model, options, meter)
         self._row: Row | None = None
         self._called: nn.Module | None = None
         self._input: Tensor | None = None
@@ -133,9 +123,9 @@ class FlightRecorder:
         if self.active:
             self._detach()  # a forward that an interrupt ended, or whose end a compiled graph does not tell
             if self._compiled:
-                self._meter.skipped[_SKIPPED] = "the model runs as one compiled graph, with its root's hooks in it: nothing is seen"
-        if not compiled and (self._hooks is None or logged or not all((each := ref()) is None or each.training for ref in self._may_fuse)):
-            self._select()
+                self._meter.skipped[SKIPPED] = "the model runs as one compiled graph, with its root's hooks in it: nothing is seen"
+        if not compiled and (logged or self._hooks.may_differ()):
+            self._hooks.choose()
         if new or self._row is None:
             self._row = self.ring.begin(step, time.time())
         self._row.recorded |= logged
@@ -147,12 +137,9 @@ class FlightRecorder:
         self._handled = sys.exc_info()[1]
         self._broken = {}
         if compiled:
-            self._meter.skipped.setdefault(
-                _SKIPPED, "the model is compiled, and its graph left alone: only what the model puts out is seen"
-            )
+            self._meter.skipped.setdefault(SKIPPED, "the model is compiled, and its graph left alone: only what the model puts out is seen")
         else:
-            for hooks, key, hook in self._hooks or ():
-                hooks[key] = hook
+            self._hooks.attach()
         self.active = True
 
     def end(self, module: nn.Module, output: Any) -> None:
@@ -162,8 +149,8 @@ class FlightRecorder:
         row = self._row
         assert row is not None
         try:
-            if error is None and (self._root_selected or self._compiled):
-                self._root(module, (), output)
+            if error is None and (self._hooks.root_selected or self._compiled):
+                self._hooks.root(module, (), output)
             landings = [landing for each in self._devices.values() if (landing := each.land()) is not None]
             if landings or self._under_way:
                 self._under_way.append((row, self._logged, self._broken, landings))
@@ -184,8 +171,7 @@ class FlightRecorder:
         self.active = False
         self.last = self._called = self._handled = self.recording = None
         self._input = None
-        for hooks, key, _ in self._hooks or ():
-            hooks.pop(key, None)
+        self._hooks.detach()
 
     def settle(self) -> None:
         """Look at all that is still under way."""
@@ -201,41 +187,6 @@ class FlightRecorder:
         self._handle.remove()
         self._end_hook.flight = None
         self.settle()
-
-    def _select(self) -> None:
-        """Choose the modules to hook, and remember their dicts of hooks: an entry there is all that a hook needs to be on."""
-        model = self._model()
-        assert model is not None
-        options = self._options
-        observed = selection.select(model, None, options.name)
-        selected = observed if options.layers is None else selection.select(model, options.layers, options.name)
-        alone = fused.fused(model)
-        left_out = {
-            "a compiled part, whose graph is left alone": compiler.compiled_parts(model),
-            "a frozen transformer layer, which runs as one fused kernel": fused.inside(alone) | fused.hookless(alone),
-        }
-        for reason, modules in left_out.items():
-            for each in selected:
-                if each.module in modules:
-                    self._meter.skipped[f"{_SKIPPED}: {each.name}"] = f"inside {reason}"
-        unseen = frozenset[nn.Module]().union(*left_out.values())
-        self._paths = {each.name for each in (*selected, *observed)}
-        self._may_fuse = [
-            weakref.ref(each) for each in model.modules() if isinstance(each, (nn.TransformerEncoderLayer, nn.MultiheadAttention))
-        ]
-        former = {id(hooks): (hooks, key, hook) for hooks, key, hook in self._hooks or ()}
-        self._hooks = []
-        self._root_selected = False
-        for each in selected:
-            if each.module is model:  # its hook is called by the one that ends the forward
-                self._root, self._root_selected = OutputHook(self, each), True
-            if each.module is model or each.module in unseen:
-                continue
-            hooks: Any = each.module._forward_hooks
-            kept = former.get(id(hooks))
-            if kept is None or (kept[2].name, kept[2].always) != (each.name, each.always):
-                kept = (hooks, RemovableHandle(hooks).id, OutputHook(self, each))
-            self._hooks.append(kept)
 
     # An output
 
@@ -253,7 +204,7 @@ class FlightRecorder:
             name = f"{hook.name}:{call}" if call else hook.name
             for suffix, tensor in outputs.tensors(output) if call < MAX_CALLS else ():
                 if not any(tensor is each for each in passed_on):
-                    column = self._glance(name + part_name(hook.name, suffix, self._paths), hook, module, call, tensor)
+                    column = self._glance(name + part_name(hook.name, suffix, self._hooks.paths), hook, module, call, tensor)
                     if column is not None and not call and tensor is output:
                         hook.column = column
 
@@ -403,76 +354,3 @@ class _Backward:
         flight = None if self._flight is None else self._flight()
         if flight is not None:
             flight.end_backward(self._row)
-
-
-class OutputHook:
-    """Hook on one module, which has the ring's row hold what it puts out. A copy of it, in a copy of the model, does nothing.
-
-    Attributes:
-        column: of the ring, once it is known; -1 before, and where an output is no bare tensor.
-        forward, calls: how often it was called in which forward.
-    """
-
-    __slots__ = ("__weakref__", "always", "calls", "column", "flight", "forward", "name")
-
-    def __init__(self, flight: FlightRecorder | None = None, selected: SelectedModule | None = None) -> None:
-        self.flight = flight
-        self.name, self.always = (selected.name, selected.always) if selected is not None else ("", False)
-        self.column = -1
-        self.forward = self.calls = 0
-
-    def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
-        # Written out, with one call of compiled code, as a Python call costs most in a training step: see RootGate.
-        if _is_traced():
-            return
-        flight = self.flight
-        if flight is None or not flight.active or (output is flight.last and not self.always):
-            return
-        try:
-            if (
-                self.column >= 0
-                and type(output) is Tensor
-                and output.dtype is _float32
-                and output.is_cpu
-                and output.is_contiguous()
-                and self.forward != flight.forward
-                and flight.glance is not None
-                and _graph_task() == -1
-                and "_is_replica" not in module.__dict__
-            ):
-                self.forward, self.calls, flight.last = flight.forward, 1, output
-                flags = flight.glance(output.data_ptr(), output.numel(), flight.ring.address, self.column)
-                if flags or flight.recording is not None:
-                    flight.notice(self.name, self, module, 0, output, flags)
-            else:
-                flight.see(self, module, output)
-        except Exception as error:  # whatever goes wrong here must not stop the training
-            flight._on_fault(self.name, error)
-
-    def __reduce__(self) -> tuple[type[OutputHook], tuple[()]]:
-        return OutputHook, ()
-
-
-class EndHook:
-    """Hook on the root that is called at the end of its forward, also by an exception. A copy of it does nothing."""
-
-    def __init__(self, flight: FlightRecorder | None = None) -> None:
-        self.flight = flight
-
-    def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
-        if _is_traced():
-            return
-        flight = self.flight
-        if flight is None or not flight.active or module is not flight._called:
-            return
-        try:
-            flight.end(module, output)
-        except Exception as error:  # whatever goes wrong here must not stop the training
-            flight._on_fault("", error)
-
-    def __reduce__(self) -> tuple[type[EndHook], tuple[()]]:
-        return EndHook, ()
-
-
-for _hook in (OutputHook, EndHook):
-    compiler.never_compile(_hook.__call__)
