@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from actviz_tb import encode, native, outputs
+from actviz_tb import encode, native, outputs, ring
 from actviz_tb.errors import ActvizWarning
 from actviz_tb.glances import SKIPPED, EndHook, OutputHook, OutputHooks
 from actviz_tb.hooks import MAX_CALLS, LayerOutput, add_hook, in_backward, is_of_first_replica, is_replica, part_name
@@ -83,7 +83,7 @@ class FlightRecorder:
         self._called: nn.Module | None = None
         self._input: Tensor | None = None
         self._input_version = 0
-        self._logged = self._compiled = False
+        self._logged = self._compiled = self._ends = False
         self._handled: BaseException | None = None
         self._broken: Broken = {}
         self._devices: dict[torch.device, DeviceRow] = {}
@@ -122,7 +122,7 @@ class FlightRecorder:
         """
         if self.active:
             self._detach()  # a forward that an interrupt ended, or whose end a compiled graph does not tell
-            if self._compiled:
+            if self._compiled and not self._ends:
                 self._meter.skipped[SKIPPED] = "the model runs as one compiled graph, with its root's hooks in it: nothing is seen"
         if not compiled and (logged or self._hooks.may_differ()):
             self._hooks.choose()
@@ -148,6 +148,7 @@ class FlightRecorder:
         error = None if error is self._handled else error
         row = self._row
         assert row is not None
+        self._ends = True
         try:
             if error is None and (self._hooks.root_selected or self._compiled):
                 self._hooks.root(module, (), output)
@@ -160,8 +161,7 @@ class FlightRecorder:
             if error is not None:
                 names = self.ring.cells(row)[0]
                 after = f"after {self._named(names[-1])!r}" if names else "before any layer's output"
-                self._tell(row, [("forward", None, f"{type(error).__name__} in forward, {after}")], self._logged)
-                self._writer.drain()
+                self._tell(row, [("forward", None, f"{type(error).__name__} in forward, {after}")], self._logged, wait=True)
         finally:
             self._detach()
         if error is None:
@@ -218,7 +218,7 @@ class FlightRecorder:
             return None
         assert self._row is not None
         column = self.ring.column(name)
-        if x.device.type == "cpu":
+        if ring.is_on_host(x):
             self.notice(name, hook, module, call, tensor, self.ring.fill(self._row, column, x))
         else:
             device = self._devices.get(x.device)
@@ -275,11 +275,12 @@ class FlightRecorder:
         nonfinite = cell["nan"] + cell["posinf"] + cell["neginf"]
         return f"NaN or infinite values, first in {self._named(name)!r} ({nonfinite} of {cell['count']})"
 
-    def _tell(self, row: Row, found: Sequence[tuple[str, str | None, str]], logged: bool) -> None:
+    def _tell(self, row: Row, found: Sequence[tuple[str, str | None, str]], logged: bool, wait: bool = False) -> None:
         """Write the rows before, this one unless it is logged, and marks; warn; enter it in the report.
 
         Args:
             found: (kind, layer, text), as in `report.Break`.
+            wait: until it is written.
         """
         rows = [each for each in self.ring.before(row) if not each.recorded]
         if not logged:
@@ -287,6 +288,8 @@ class FlightRecorder:
         for each in rows:
             each.recorded = True
         self._write(rows, row, [text for _, _, text in found])
+        if wait:
+            self._writer.drain()
         for kind, layer, text in found:
             self._meter.breaks.append(Break(row.step, kind, layer, text))
             if (kind, layer) not in self._warned:
@@ -333,8 +336,7 @@ class FlightRecorder:
         self.settle()
         if self._told.get("backward") != row.index:
             self._told["backward"] = row.index
-            self._tell(row, [("backward", None, "exception in backward")], row.recorded)
-            self._writer.drain()
+            self._tell(row, [("backward", None, "exception in backward")], row.recorded, wait=True)
 
 
 class _Backward:

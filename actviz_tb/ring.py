@@ -157,6 +157,11 @@ class Ring:
         return np.array([cell["rms"] for cell in cells if cell["count"]], np.float64)
 
 
+def is_on_host(x: Tensor) -> bool:
+    """Say whether `Ring.fill` takes a tensor; else a `DeviceRow` does."""
+    return x.device.type == "cpu"
+
+
 def _dense(x: Tensor) -> Tensor:
     """Return a tensor whose values lie one after the other in memory, in whatever order."""
     if x.is_contiguous() or (x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)):
