@@ -155,10 +155,13 @@ class EndHook:
         flight = self.flight
         if flight is None or not flight.active or module is not flight._called:
             return
+        callback = compiler.set_eval_frame(None)  # dynamo looks at no frame: see RootGate
         try:
             flight.end(module, output)
         except Exception as error:  # whatever goes wrong here must not stop the training
             flight._on_fault("", error)
+        finally:
+            compiler.set_eval_frame(callback)
 
     def __reduce__(self) -> tuple[type[EndHook], tuple[()]]:
         return EndHook, ()
