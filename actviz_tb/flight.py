@@ -148,7 +148,7 @@ class FlightRecorder:
         error = None if error is self._handled else error
         row = self._row
         assert row is not None
-        self._ends = True
+        self._ends |= self._compiled and not self._logged  # which runs eagerly
         try:
             if error is None and (self._hooks.root_selected or self._compiled):
                 self._hooks.root(module, (), output)
