@@ -69,6 +69,7 @@ class FlightRecorder:
         self.last: Any = None
         self.recording: Recording | None = None
         self.ring = Ring(window, factor)
+        self.address = self.ring.address
         self.glance = native.glance()
         self._model = weakref.ref(model)
         self._options = options
@@ -196,17 +197,16 @@ class FlightRecorder:
         if in_backward() or (is_replica(module) and not self._is_first_replica(output)):
             return
         with torch._C.DisableTorchFunction():
-            hook.calls = hook.calls + 1 if hook.forward == self.forward else 1
-            hook.forward = self.forward
-            call = hook.calls - 1
+            call = hook.calls
+            hook.calls += 1
             passed_on = [] if hook.always else [tensor for _, tensor in outputs.tensors(self.last)]
             self.last = output
-            name = f"{hook.name}:{call}" if call else hook.name
             for suffix, tensor in outputs.tensors(output) if call < MAX_CALLS else ():
                 if not any(tensor is each for each in passed_on):
-                    column = self._glance(name + part_name(hook.name, suffix, self._hooks.paths), hook, module, call, tensor)
-                    if column is not None and not call and tensor is output:
-                        hook.column = column
+                    name = hook.of_call(call) + part_name(hook.name, suffix, self._hooks.paths)
+                    column = self._glance(name, hook, module, call, tensor)
+                    if column is not None and tensor is output and call == len(hook.columns):
+                        hook.columns.append(column)
 
     def _is_first_replica(self, output: Any) -> bool:
         model = self._model()
@@ -326,7 +326,7 @@ class FlightRecorder:
         def began(_gradients: Any) -> None:
             torch.autograd.Variable._execution_engine.queue_callback(_Backward(flight, row))
 
-        for _, tensor in outputs.tensors(output):
+        for tensor in [output] if type(output) is Tensor else [tensor for _, tensor in outputs.tensors(output)]:
             node = outputs.unwrapped(tensor).grad_fn
             if node is not None:
                 node.register_prehook(began)

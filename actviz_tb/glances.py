@@ -99,16 +99,16 @@ class OutputHook:
     """Hook on one module, which has the ring's row hold what it puts out. A copy of it, in a copy of the model, does nothing.
 
     Attributes:
-        column: of the ring, once it is known; -1 before, and where an output is no bare tensor.
+        columns: of the ring, by call, as far as they are known and the calls put out bare tensors.
         forward, calls: how often it was called in which forward.
     """
 
-    __slots__ = ("__weakref__", "always", "calls", "column", "flight", "forward", "name")
+    __slots__ = ("__weakref__", "always", "calls", "columns", "flight", "forward", "name")
 
     def __init__(self, flight: FlightRecorder | None = None, selected: SelectedModule | None = None) -> None:
         self.flight = flight
         self.name, self.always = (selected.name, selected.always) if selected is not None else ("", False)
-        self.column = -1
+        self.columns: list[int] = []
         self.forward = self.calls = 0
 
     def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
@@ -119,25 +119,31 @@ class OutputHook:
         if flight is None or not flight.active or (output is flight.last and not self.always):
             return
         try:
+            if self.forward != flight.forward:
+                self.forward, self.calls = flight.forward, 0
+            call = self.calls
             if (
-                self.column >= 0
+                call < len(self.columns)
                 and type(output) is Tensor
                 and output.dtype is _float32
                 and output.is_cpu
                 and output.is_contiguous()
-                and self.forward != flight.forward
                 and flight.glance is not None
                 and _graph_task() == -1
                 and "_is_replica" not in module.__dict__
             ):
-                self.forward, self.calls, flight.last = flight.forward, 1, output
-                flags = flight.glance(output.data_ptr(), output.numel(), flight.ring.address, self.column)
+                self.calls, flight.last = call + 1, output
+                flags = flight.glance(output.data_ptr(), output.numel(), flight.address, self.columns[call])
                 if flags or flight.recording is not None:
-                    flight.notice(self.name, self, module, 0, output, flags)
+                    flight.notice(self.of_call(call), self, module, call, output, flags)
             else:
                 flight.see(self, module, output)
         except Exception as error:  # whatever goes wrong here must not stop the training
             flight._on_fault(self.name, error)
+
+    def of_call(self, call: int) -> str:
+        """Return the name of a call's output."""
+        return f"{self.name}:{call}" if call else self.name
 
     def __reduce__(self) -> tuple[type[OutputHook], tuple[()]]:
         return OutputHook, ()
