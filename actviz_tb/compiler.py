@@ -48,6 +48,17 @@ def uncompiled(model: nn.Module) -> nn.Module:
     return model
 
 
+def compiled_parts(model: nn.Module) -> frozenset[nn.Module]:
+    """Return the modules of a model that run inside a compiled graph, or as one, because they or a module above them are compiled."""
+    found: set[nn.Module] = set()
+    for module in model.modules():
+        if isinstance(module._modules.get("_orig_mod"), nn.Module) or module._compiled_call_impl is not None:
+            found.update(module.modules())
+        elif hasattr(module.__dict__.get("forward"), "_torchdynamo_orig_callable"):
+            found.update(each for each in module.modules() if each is not module)
+    return frozenset(found)
+
+
 class EagerStep:
     """From `start` to `stop` every compiled function runs eagerly; neither adds a graph, a break or a recompilation."""
 

@@ -75,6 +75,29 @@ def _statistics_events(
     yield None, _event(wire.run_tag(run_kind), run_kind, *_step_parts(found), when)
 
 
+def glance_event(step: int, wall_time_s: float, layers: Sequence[str], cells: npt.NDArray[np.void]) -> bytes:
+    """Return the ``step`` record of what the flight recorder knows of a step.
+
+    Args:
+        layers: names [L].
+        cells: [L] of `ring.CELL`.
+    """
+    counts = np.full((len(layers), len(wire.COUNTS)), wire.NOT_APPLICABLE, np.int64)
+    for name in ("count", "nan", "posinf", "neginf"):
+        counts[:, wire.COUNTS.index(name)] = cells[name]
+    finite = cells["count"] - cells["nan"] - cells["posinf"] - cells["neginf"]
+    low, high = cells["low"], cells["high"]
+    whole = finite == cells["count"]
+    zero = counts[:, wire.COUNTS.index("zero")]
+    zero[whole & ((low > 0) | (high < 0))] = 0  # else only two more cases are known: none, and all of them
+    all_zero = whole & (low == 0) & (high == 0)
+    zero[all_zero] = cells["count"][all_zero]
+    moments = np.full((len(layers), len(wire.MOMENTS)), np.nan, np.float32)
+    for name, values in (("min", low), ("max", high), ("rms", cells["rms"])):
+        moments[:, wire.MOMENTS.index(name)] = np.where(finite > 0, values, np.nan)
+    return _event(wire.run_tag("step"), "step", {"layers": list(layers)}, {"counts": counts, "moments": moments}, (step, wall_time_s))
+
+
 def model_event(
     model: str, name: str, layers: Sequence[Mapping[str, Any]], modules: Sequence[Mapping[str, Any]], step: int, wall_time_s: float
 ) -> bytes:

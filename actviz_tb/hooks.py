@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -89,6 +89,10 @@ class ForwardHooks:
     Each output goes to the sink inside the hook, before an in-place operation can overwrite it. A fault in the sink goes to
     `on_fault`; the hooks return None, so that no output is ever replaced.
 
+    Attributes:
+        fired: names of the modules that were called.
+        aliases: names under which outputs are recorded that a block only passes on, by the block's.
+
     Args:
         selected: the modules to record.
         sink, on_fault: see above.
@@ -108,6 +112,7 @@ class ForwardHooks:
         bare: frozenset[nn.Module] = frozenset(),
     ) -> None:
         self.fired: set[str] = set()
+        self.aliases: dict[str, str] = {}
         self._selected = selected
         self._sink = sink
         self._on_fault = on_fault
@@ -116,7 +121,7 @@ class ForwardHooks:
         self._observed = observed
         self._paths = {each.name for each in (*selected, *observed)}
         self._bare = bare
-        self._last: list[Tensor] = []
+        self._last: list[tuple[Tensor, str]] = []
         self._handles: list[RemovableHandle] = []
 
     def attach(self) -> None:
@@ -207,27 +212,33 @@ class ForwardHooks:
         if call >= MAX_CALLS:
             self._skip(f"{selected.name}:{MAX_CALLS}...", f"more than {MAX_CALLS} calls in one forward")
             return
+        put_out: list[tuple[Tensor, str]] = []
         for suffix, tensor in found:
-            suffix = self._part(selected.name, suffix)
+            full = name + part_name(selected.name, suffix, self._paths)
             same_as = self._observer.same_as(tensor)
-            if selected.always or not (same_as or any(tensor is last for last in self._last)):
-                # What is known of the tensor itself is what children and functions inside made it from.
-                made_from = (same_as,) if same_as else self._observer.inputs(tensor) or self._observer.inputs(inputs)
-                kind, given = class_name(selected.module), inputs if keeps_to_itself(selected.module) else None
-                if self._sink(LayerOutput(name + suffix, selected.name, kind, selected.module, call, tensor, made_from, same_as, given)):
-                    self._observer.produced(name + suffix, tensor)
-        self._last = [tensor for _, tensor in found]
-
-    def _part(self, name: str, suffix: str) -> str:
-        """Return the name of an output's part: `suffix`, but ``[key]`` where ``.key`` is a child module, whose own output goes by that."""
-        key = _KEY.match(suffix)
-        if key is None or name + key[0] not in self._paths:
-            return suffix
-        return f"[{key[0][1:]}]{suffix[key.end() :]}"
+            passed_on = None if selected.always else same_as or next((last for made, last in self._last if tensor is made), None)
+            put_out.append((tensor, passed_on or full))
+            if passed_on:
+                self.aliases[full] = passed_on
+                continue
+            # What is known of the tensor itself is what children and functions inside made it from.
+            made_from = (same_as,) if same_as else self._observer.inputs(tensor) or self._observer.inputs(inputs)
+            kind, given = class_name(selected.module), inputs if keeps_to_itself(selected.module) else None
+            if self._sink(LayerOutput(full, selected.name, kind, selected.module, call, tensor, made_from, same_as, given)):
+                self._observer.produced(full, tensor)
+        self._last = put_out
 
     def _skip(self, name: str, reason: str) -> None:
         if self._on_skip is not None:
             self._on_skip(name, reason)
+
+
+def part_name(name: str, suffix: str, paths: Collection[str]) -> str:
+    """Return the name of an output's part: `suffix`, but ``[key]`` where ``.key`` is a child module, whose own output goes by that."""
+    key = _KEY.match(suffix)
+    if key is None or name + key[0] not in paths:
+        return suffix
+    return f"[{key[0][1:]}]{suffix[key.end() :]}"
 
 
 add_hook: Callable[..., RemovableHandle] = nn.Module.register_forward_hook
@@ -263,11 +274,16 @@ class RootGate:
 
     Args:
         before_forward: ``(model, args, kwargs) -> bool``, whether the forward is recorded; one that is runs eagerly.
+
+    Attributes:
+        compiled: the forward that begins is that of a compiled model.
     """
 
     def __init__(self, before_forward: Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], bool] | None = None) -> None:
         self._before_forward = before_forward
         self._called = False
+        self._wrapped = False
+        self.compiled = False
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         # What is traced would happen once, not at each call. All here is written out: in a training step a call costs twenty times what
@@ -275,6 +291,7 @@ class RootGate:
         if _is_compiling() or _tracing_state() is not None or self._called or self._before_forward is None:
             return
         callback = compiler.set_eval_frame(None)  # dynamo looks at no frame
+        self.compiled = self._wrapped or callback is not None
         try:
             if self._before_forward(module, args, kwargs):
                 callback = None  # and the rest of the compiled call that is going on runs as it is written
@@ -284,8 +301,9 @@ class RootGate:
     @contextmanager
     def early(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[None]:
         """Call back now, and not in the forward inside."""
+        self._wrapped = True
         self(module, args, kwargs)
-        self._called = True
+        self._wrapped, self._called = False, True
         try:
             yield
         finally:

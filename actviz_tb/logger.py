@@ -12,8 +12,9 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from actviz_tb import compiler, distributed, encode, maps, overhead, schedule, selection
+from actviz_tb import arguments, compiler, distributed, encode, maps, overhead, schedule, selection
 from actviz_tb.errors import ActvizWarning, ArgumentError, ArgumentTypeError, LoggingError
+from actviz_tb.flight import FlightRecorder
 from actviz_tb.hooks import RootGate, add_pre_hook, is_of_first_replica, is_replica
 from actviz_tb.overhead import Overhead
 from actviz_tb.probe import Probe
@@ -46,6 +47,8 @@ def watch(
     name: str | None = None,
     merge_ranks: bool = False,
     max_overhead: float | None = None,
+    recorder: int | None = None,
+    recorder_factor: float = 10.0,
     on_error: OnError = "warn",
 ) -> ActivationLogger:
     """Log a model's activations from now on; the training loop stays as it is.
@@ -92,6 +95,10 @@ def watch(
             on, and from then on statistics are of rank 0's share.
         max_overhead: fraction of the training's time that logging may take, such as 0.01: where it is more, the interval is widened,
             by powers of two.
+        recorder: keep RMS, extremes and the number of non-finite values of each output of the last so many steps, also of those that are
+            not due, and write them when something breaks: a value that is not finite, an RMS that jumps, an exception in forward or
+            backward. Reads each output once a step. A compiled model keeps its graph, and shows only what it puts out.
+        recorder_factor: an RMS jumps where it is more than this factor times what it was in over half of those steps.
         on_error: ``"warn"``: a fault in logging is reported once and counted, training goes on; ``"raise"``: `LoggingError`.
 
     Returns:
@@ -102,27 +109,8 @@ def watch(
         ArgumentError: a value out of range, a directory that cannot be written to, a closed writer, arguments that exclude each other.
         LayerNotFoundError: a layer pattern that matches nothing; the message lists the nearest names.
     """
-    return ActivationLogger(
-        model,
-        target,
-        every=every,
-        layers=layers,
-        probe=probe,
-        probe_labels=probe_labels,
-        samples=samples,
-        max_channels=max_channels,
-        max_size=max_size,
-        gradients=gradients,
-        attention=attention,
-        functional=functional,
-        stock_tabs=stock_tabs,
-        optimizer=optimizer,
-        step=step,
-        name=name,
-        merge_ranks=merge_ranks,
-        max_overhead=max_overhead,
-        on_error=on_error,
-    )
+    arguments_given = dict(locals())  # the logger takes the same
+    return ActivationLogger(**arguments_given)
 
 
 _loggers: weakref.WeakSet[ActivationLogger] = weakref.WeakSet()
@@ -169,6 +157,8 @@ class ActivationLogger:
         name: str | None,
         merge_ranks: bool,
         max_overhead: float | None,
+        recorder: int | None,
+        recorder_factor: float,
         on_error: OnError,
     ) -> None:
         if not isinstance(model, nn.Module):
@@ -180,7 +170,10 @@ class ActivationLogger:
             raise ArgumentTypeError(f"name={name!r}; expected the model's name, such as 'generator'")
         due = schedule.decades() if every is None else schedule.resolve(every)
         self._steps = StepCounter(step, optimizer)
-        limits = maps.Limits(_whole("samples", samples, 0), _whole("max_channels", max_channels), _whole("max_size", max_size))
+        whole = arguments.whole
+        limits = maps.Limits(whole("samples", samples, 0), whole("max_channels", max_channels), whole("max_size", max_size))
+        window = None if recorder is None else whole("recorder", recorder)
+        factor = arguments.factor("recorder_factor", recorder_factor)
         selection.select(model, layers)  # tells of a pattern that matches nothing before anything is written
         if probe is None and probe_labels is not None:
             raise ArgumentError("probe_labels without a probe; give both, or leave both out")
@@ -201,7 +194,7 @@ class ActivationLogger:
         self._model = weakref.ref(model)
 
         self._writes = writes = distributed.rank() == 0
-        self._directory = _directory(target)
+        self._directory = arguments.directory(target)
         self._take_over(target)
         self._writer = BackgroundWriter(open_sink(target) if writes else Nowhere())
         _loggers.add(self)
@@ -225,6 +218,11 @@ class ActivationLogger:
         self._handle = add_pre_hook(model, self._gate, prepend=True, with_kwargs=True)
         compiler.call_gate_first(model, self._gate.early)
         self._finalizer = weakref.finalize(self, self._writer.close)
+        self._flight: FlightRecorder | None = None
+        if window is not None and writes:
+            self._flight = FlightRecorder(
+                model, window, factor, options, self._recorder.aliases, self._meter, self._writer, on_break=self.log, on_fault=self._fault
+            )
         session = {
             "actviz_tb": VERSION,
             "torch": torch.__version__,
@@ -305,6 +303,8 @@ class ActivationLogger:
         if model is not None:
             compiler.forget_gate(model, self._gate.early)
         self._steps.close()
+        if self._flight is not None:
+            self._flight.close()
         self._recorder.stop()
         self._recorder.end_gradients()
         self._finalizer()
@@ -333,29 +333,40 @@ class ActivationLogger:
             new = self._steps.count()
             step = self._steps.current
             assert step is not None
+            flight = None if self._paused else self._flight
+            if flight is not None:
+                flight.catch_up()
             due = new and self._overhead.due(step)
-            if self._paused or not (self._forced or due):
-                return False
-            if self._forced:
-                forced = self._forced.pop(0)
-                step = step if forced is None else forced
-            self._tell_writer_fault()
-            if self._writes and distributed.rank() != 0:
-                # Another process writes. There was no process group when watch() was called, and nothing that told the rank.
-                self._writes = self._recorder.writes = False
-                self._writer.discard()
-            if self._recorder.runs_together(model) and not self._comes_first(called):
-                raise RuntimeError(
-                    "the model was sharded after watch(), so the probe cannot run in this step, which is not recorded; later ones are: "
-                    "call watch() once the model is sharded"
-                )
-            return self._recorder.start(model, called, args, kwargs, step)
+            logged = not self._paused and (due or bool(self._forced)) and self._record(model, called, args, kwargs, step)
+            if flight is not None and self._writes:
+                flight.begin(called, args, step, new=new, logged=logged, compiled=self._gate.compiled)
+            return logged
         except LoggingError:
             raise
         except Exception as error:
             self._recorder.stop()
             self._fault("", error)
             return False
+
+    def _record(self, model: nn.Module, called: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], step: int) -> bool:
+        """Record the forward that begins; say whether it is."""
+        if self._forced:
+            forced = self._forced.pop(0)
+            step = step if forced is None else forced
+        self._tell_writer_fault()
+        if self._writes and distributed.rank() != 0:
+            # Another process writes. There was no process group when watch() was called, and nothing that told the rank.
+            self._writes = self._recorder.writes = False
+            self._writer.discard()
+            if self._flight is not None:
+                self._flight.close()
+                self._flight = None
+        if self._recorder.runs_together(model) and not self._comes_first(called):
+            raise RuntimeError(
+                "the model was sharded after watch(), so the probe cannot run in this step, which is not recorded; later ones are: "
+                "call watch() once the model is sharded"
+            )
+        return self._recorder.start(model, called, args, kwargs, step)
 
     def _comes_first(self, called: nn.Module) -> bool:
         """Say whether the other hooks of this forward are still to come; if not, have them do so from the next one on."""
@@ -383,17 +394,3 @@ class ActivationLogger:
         if (layer, type(error).__name__) not in self._told:
             self._told.add((layer, type(error).__name__))
             warnings.warn(f"recording {place} failed, training goes on: {reason}", ActvizWarning, stacklevel=2)
-
-
-def _directory(target: Any) -> str | None:
-    """Return the directory that a path or a writer writes to."""
-    directory = getattr(target, "log_dir", None) or getattr(target, "logdir", None) or target
-    return os.path.realpath(directory) if isinstance(directory, (str, os.PathLike)) else None
-
-
-def _whole(name: str, value: int, least: int = 1) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ArgumentTypeError(f"{name}={value!r} is a {type(value).__name__}; expected a whole number, {least} or more")
-    if value < least:
-        raise ArgumentError(f"{name}={value}; expected {least} or more")
-    return value

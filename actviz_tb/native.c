@@ -4,7 +4,9 @@
    and the histogram are taken of them. Moments of blocks and of threads are brought together by the formulas of Pebay (2008). What is
    counted is exactly what statistics.py counts with torch's operations; sums differ from its sums by rounding only.
 
-   Maps are those of maps.py: pooled, their range taken, quantised to bytes. */
+   Maps are those of maps.py: pooled, their range taken, quantised to bytes.
+
+   A glance, for the flight recorder, is one pass for RMS, extremes and what is not finite. */
 
 #include <float.h>
 #include <math.h>
@@ -590,4 +592,108 @@ int actviz_maps(const float *values, int64_t samples, int64_t channels, int64_t 
     for (int t = 0; t < shares; t++)
         failed |= parts[t].failed;
     return failed;
+}
+
+/* What the flight recorder keeps of an output, as in flight.py. */
+typedef struct {
+    int64_t count, nan, posinf, neginf;
+    double rms;
+    float low, high;
+} Cell;
+
+typedef struct {
+    Cell *cells; /* [rows][columns] */
+    int64_t rows, columns, row, window, threads;
+    double factor;
+} Ring;
+
+typedef struct {
+    const float *values;
+    int64_t start, end;
+    double squares;
+    float low, high;
+    int64_t nan, posinf, neginf;
+} Glance;
+
+#define SQUARED_IN_FLOAT(low, high) (fmaxf(-(low), high) < 0x1p59f && fmaxf(-(low), high) > 0x1p-50f)
+
+static void glance_wildly(Glance *g, int64_t from, int64_t to) {
+    for (int64_t i = from; i < to; i++) {
+        float x = g->values[i];
+        if (is_finite(x)) {
+            g->squares += (double)x * x;
+            g->low = x < g->low ? x : g->low;
+            g->high = x > g->high ? x : g->high;
+        } else if (bits_of(x) == 0x7f800000) {
+            g->posinf++;
+        } else if (bits_of(x) == 0xff800000) {
+            g->neginf++;
+        } else {
+            g->nan++;
+        }
+    }
+}
+
+CLONES static void glance_at_part(void *argument) {
+    Glance *g = argument;
+    for (int64_t from = g->start; from < g->end; from += BLOCK) {
+        int64_t to = from + BLOCK < g->end ? from + BLOCK : g->end;
+        const float *v = g->values;
+        float low = FLT_MAX, high = -FLT_MAX;
+        double squares = 0;
+        uint32_t wild = 0;
+        for (int64_t some = from; some < to; some += ADDED_IN_FLOAT) {
+            int64_t end = some + ADDED_IN_FLOAT < to ? some + ADDED_IN_FLOAT : to;
+            float s = 0;
+            for (int64_t i = some; i < end; i++) {
+                wild |= magnitude(v[i]) >= 0x7f800000;
+                s += v[i] * v[i];
+                low = v[i] < low ? v[i] : low;
+                high = v[i] > high ? v[i] : high;
+            }
+            squares += s;
+        }
+        if (wild || !(SQUARED_IN_FLOAT(low, high) || (low == 0 && high == 0))) {
+            glance_wildly(g, from, to);
+            continue;
+        }
+        g->squares += squares;
+        g->low = low < g->low ? low : g->low;
+        g->high = high > g->high ? high : g->high;
+    }
+}
+
+/* Whether an RMS is `factor` times the former one or more in over half of the window's rows. */
+static int jumps(const Ring *ring, int64_t column, double rms) {
+    int64_t below = 0;
+    for (int64_t back = 1; back <= ring->window; back++) {
+        const Cell *before = ring->cells + (ring->row + ring->rows - back) % ring->rows * ring->columns + column;
+        below += before->count && before->rms > 0 && rms > ring->factor * before->rms;
+    }
+    return 2 * below > ring->window;
+}
+
+/* See actviz_tb.native. Fills the cell of a column in the ring's row; returns 1 where values are not finite, plus 2 where the RMS jumps. */
+int actviz_glance(const float *values, int64_t count, const Ring *ring, int64_t column) {
+    Glance parts[MAX_PARTS];
+    int shares = parts_of(count, count, (int)ring->threads);
+    for (int t = 0; t < shares; t++) {
+        Glance part = {values, count * t / shares, count * (t + 1) / shares, 0, FLT_MAX, -FLT_MAX, 0, 0, 0};
+        parts[t] = part;
+    }
+    run(glance_at_part, parts, sizeof(Glance), shares, (int)ring->threads);
+    Glance whole = parts[0];
+    for (int t = 1; t < shares; t++) {
+        Glance *g = &parts[t];
+        whole.squares += g->squares;
+        whole.low = g->low < whole.low ? g->low : whole.low;
+        whole.high = g->high > whole.high ? g->high : whole.high;
+        whole.nan += g->nan, whole.posinf += g->posinf, whole.neginf += g->neginf;
+    }
+    int64_t nonfinite = whole.nan + whole.posinf + whole.neginf, finite = count - nonfinite;
+    Cell *cell = ring->cells + ring->row * ring->columns + column;
+    cell->count = count, cell->nan = whole.nan, cell->posinf = whole.posinf, cell->neginf = whole.neginf;
+    cell->rms = finite ? sqrt(whole.squares / finite) : 0;
+    cell->low = whole.low, cell->high = whole.high;
+    return (nonfinite > 0) + (jumps(ring, column, cell->rms) ? 2 : 0);
 }

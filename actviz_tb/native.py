@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+from collections.abc import Callable
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
@@ -37,6 +38,7 @@ def _library() -> ctypes.CDLL | None:
             bound = (ctypes.c_int, real)
             library.actviz_summarise.argtypes = (address, *(size,) * 4, real, *bound, *bound, ctypes.c_int, address)
             library.actviz_maps.argtypes = (address, *(size,) * 11, ctypes.c_int, address)
+            library.actviz_glance.argtypes = (address, size, address, size)
             # By way of torch's own library, as it may come with an OpenMP library of its own.
             team = getattr(ctypes.CDLL(torch._C.__file__), "GOMP_parallel", None)
             if team is not None:
@@ -48,6 +50,28 @@ def _library() -> ctypes.CDLL | None:
 def available() -> bool:
     """Say whether the compiled code is there."""
     return _library() is not None
+
+
+class RingHeader(ctypes.Structure):
+    """What `glance` is told of a `ring.Ring`: where its cells are, [rows, columns], and which row is at hand."""
+
+    _fields_ = (
+        ("cells", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("rows", "columns", "row", "window", "threads")),
+        ("factor", ctypes.c_double),
+    )
+
+
+address_of = ctypes.addressof
+
+
+def glance() -> Callable[[int, int, int, int], int] | None:
+    """Return ``(values, count, ring, column) -> flags``, which fills a cell (see `ring`), or None where there is no compiled code.
+
+    `values` and `ring` are addresses: of float32 one after the other, and of a `RingHeader`.
+    """
+    library = _library() if available() else None
+    return None if library is None else library.actviz_glance
 
 
 def summarise(

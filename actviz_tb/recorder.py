@@ -56,6 +56,10 @@ class Options:
 class StepRecorder:
     """Records a step from `start`, before the model's forward, until that forward ends. Keeps nothing of the model between steps.
 
+    Attributes:
+        step: the one that is being recorded.
+        aliases: of the last recorded step, see `hooks.ForwardHooks`; always the same mapping.
+
     Args:
         options: what is recorded.
         probe: the fixed batch, or None.
@@ -85,6 +89,7 @@ class StepRecorder:
         self._on_fault = on_fault
         self._scratch = Scratch()
         self.step: _Step | None = None
+        self.aliases: dict[str, str] = {}
         self._awaited: deque[GradientRecording] = deque(maxlen=MAX_AWAITED)
         self._model_signature: object = None
 
@@ -270,6 +275,8 @@ class StepRecorder:
     def _hand_over(self, model: nn.Module, step: _Step) -> None:
         meter, options = self._meter, self._options
         meter.fired |= step.hooks.fired
+        self.aliases.clear()
+        self.aliases.update(step.hooks.aliases)
         pending = step.recording.start_transfer()
         ranks = None if options.merger is None else self._of_all_ranks(options.merger, pending.statistics)
         if not step.hooks.fired:

@@ -27,6 +27,23 @@ class LayerReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Break:
+    """What the flight recorder saw break.
+
+    Attributes:
+        step: at which.
+        kind: ``nonfinite``, ``jump`` (of a layer's RMS), ``forward`` or ``backward`` (an exception in it).
+        layer: the first one, in execution order, that is broken so; None for an exception.
+        text: all of it in a sentence, as on the time line.
+    """
+
+    step: int
+    kind: str
+    layer: str | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Coverage and cost of a logger; ``print(logger.report())`` shows it as a table.
 
@@ -38,6 +55,7 @@ class Report:
         faults: how often recording failed, by layer (``""``: outside a layer).
         time_ms: time taken from the training loop, a logged step on average.
         size_bytes: bytes written in all, also those of no layer.
+        breaks: what the flight recorder saw break, in the order in which it did.
     """
 
     steps: int
@@ -47,6 +65,7 @@ class Report:
     faults: dict[str, int]
     time_ms: float
     size_bytes: int
+    breaks: tuple[Break, ...] = ()
 
     def __str__(self) -> str:
         lines = [
@@ -60,6 +79,7 @@ class Report:
         lines += [f"never called: {name}" for name in self.never_fired]
         lines += [f"not recorded: {name}: {reason}" for name, reason in self.skipped.items()]
         lines += [f"failed {count} times: {name or 'outside a layer'}" for name, count in self.faults.items()]
+        lines += [f"step {each.step}: {each.text}" for each in self.breaks]
         return "\n".join(lines)
 
 
@@ -73,6 +93,7 @@ class Meter:
         self.skipped: dict[str, str] = {}
         self.faults: Counter[str] = Counter()
         self.seconds = 0.0
+        self.breaks: list[Break] = []
         self._size_bytes = 0
         self._layer_steps: Counter[str] = Counter()
         self._layer_seconds: defaultdict[str, float] = defaultdict(float)
@@ -113,4 +134,5 @@ class Meter:
             faults=dict(self.faults),
             time_ms=self.seconds / steps * 1e3 if steps else 0.0,
             size_bytes=self._size_bytes,
+            breaks=tuple(self.breaks),
         )

@@ -43,6 +43,13 @@ class Transfer:
             else:
                 self._copies.append((indices, packed.cpu(), None))
 
+    def ready(self) -> bool:
+        """Say whether `arrays` would not wait."""
+        return all(
+            event is None or event.query()  # type: ignore[no-untyped-call]
+            for _, _, event in self._copies
+        )
+
     def arrays(self) -> list[Array]:
         """Return the parts' contents, with the same shapes and dtypes."""
         for indices, host, event in self._copies:

@@ -49,11 +49,10 @@ class Contestant:
 class Ours(Contestant):
     """This library. Any options but these are its defaults."""
 
-    def __init__(self, trainer: Trainer, directory: Path, every: int = 1, samples: int | None = None) -> None:
+    def __init__(self, trainer: Trainer, directory: Path, every: int = 1, **options: int) -> None:
         import actviz_tb
 
         super().__init__(trainer, directory)
-        options = {} if samples is None else {"samples": samples}
         self.logger = actviz_tb.watch(trainer.model, directory, every=every, **options)
 
     def log_next(self) -> None:
@@ -69,13 +68,19 @@ class Ours(Contestant):
 class Idle(Ours):
     """This library after its first step, with nothing due, so that there is nothing to wait for.
 
-    Compared with the very same model without the one hook that is left: what is to be seen is a thousandth of a step, and two models alike
+    Compared with the very same model without the hooks that are left: what is to be seen is a thousandth of a step, and two models alike
     differ by more.
     """
 
-    def __init__(self, trainer: Trainer, directory: Path) -> None:
-        super().__init__(trainer, directory, every=1_000_000)
-        hooks = trainer.model._forward_pre_hooks, trainer.model._forward_pre_hooks_with_kwargs
+    def __init__(self, trainer: Trainer, directory: Path, **options: int) -> None:
+        super().__init__(trainer, directory, every=1_000_000, **options)
+        model = trainer.model
+        hooks = (
+            model._forward_pre_hooks,
+            model._forward_pre_hooks_with_kwargs,
+            model._forward_hooks,
+            model._forward_hooks_always_called,
+        )
         self.hooks = [(each, dict(each)) for each in hooks]
 
     def beside(self, trainer: Trainer) -> Contestant:

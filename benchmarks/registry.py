@@ -39,6 +39,7 @@ class Entry:
 _STOCK_IMAGES = 8
 OURS = {
     "idle": Entry("actviz_tb, idle", Idle, logs=False, seconds=45),
+    "recorder": Entry("actviz_tb, flight recorder", partial(Idle, recorder=20), logs=False, seconds=45),
     "every": Entry("actviz_tb, every step", Ours, skip=_STOCK_IMAGES, seconds=25),
     "tenth": Entry("actviz_tb, every 10th step", partial(Ours, every=10), cycle=10, skip=_STOCK_IMAGES, seconds=25),
     "nomaps": Entry("actviz_tb, every step, no maps", partial(Ours, samples=0), skip=_STOCK_IMAGES, seconds=25),

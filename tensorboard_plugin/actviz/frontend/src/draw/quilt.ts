@@ -23,7 +23,7 @@ function stateOf(value: number, zero: number, nonfinite: number): number {
   if (nonfinite >= 1) return 2;
   if (zero >= 1) return 3;
   if (nonfinite > 0) return 1;
-  return Number.isNaN(value) ? 2 : 0;
+  return Number.isNaN(value) ? 4 : 0; // not known, or without a meaning for this layer
 }
 
 /**
