@@ -63,7 +63,11 @@ def compare(store: Store, request: Request) -> Response:
         cka = similarity.cka(*(similarity.directions(each.triangles, each.n, estimator) for each in (one, other)))
         header = {"run": run, "revision": revision, **asked, "estimator": estimator, "samples": one.n}
         header |= {"logged": [one.logged, other.logged], "same_inputs": run == other_run or _same_inputs(store, run, other_run)}
-        arrays: dict[str, Any] = {"cka": cka, "states": similarity.states(one.triangles), "other_states": similarity.states(other.triangles)}
+        arrays: dict[str, Any] = {
+            "cka": cka,
+            "states": similarity.states(one.triangles),
+            "other_states": similarity.states(other.triangles),
+        }
         if by_step:
             header |= {"layers": one.labels, "other_layers": other.labels}
             return responses.container("similarity", header, arrays)
