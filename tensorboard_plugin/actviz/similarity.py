@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 Array = npt.NDArray[Any]
 
@@ -21,6 +22,12 @@ UNBIASED_SAMPLES = 4
 HAS_DIRECTION, EQUAL, NONFINITE = range(3)
 """States of a Gram matrix: of outputs that differ, that are the same for all samples, that are not all finite."""
 _FLOAT32_EPSILON = float(np.finfo(np.float32).eps)
+
+
+def _one_thread() -> threadpool_limits:
+    """Keep BLAS in one thread: beside a training that keeps all processors busy, OpenBLAS's wait for each other 15 to 70 times as long as
+    the eigenvectors of 64 x 64 numbers take."""
+    return threadpool_limits(1, "blas")
 
 
 def samples(triangle: Array) -> int | None:
@@ -81,7 +88,9 @@ def directions(triangles: Array, n: int, estimator: str = "biased") -> npt.NDArr
 
 def cka(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
     """Return the linear CKA [A, B] of two sets of `directions`; NaN where one has none."""
-    found: npt.NDArray[np.float32] = np.clip(np.nan_to_num(one) @ np.nan_to_num(other).T, -1, 1).astype(np.float32)
+    with _one_thread():
+        products = np.nan_to_num(one) @ np.nan_to_num(other).T
+    found: npt.NDArray[np.float32] = np.clip(products, -1, 1).astype(np.float32)
     found[np.isnan(one).any(axis=1)] = np.nan
     found[:, np.isnan(other).any(axis=1)] = np.nan
     return found
@@ -117,19 +126,15 @@ def project(triangles: Array, n: int) -> Projection:
     explained = np.full((steps, 2), np.nan)
     participation = np.full(steps, np.nan)
     effective_rank = np.full(steps, np.nan)
+    with _one_thread():
+        found = [_principal(triangle.astype(np.float64), n) for triangle in triangles]
     before: Array | None = None
-    for index, triangle in enumerate(triangles.astype(np.float64)):
-        scale = np.abs(triangle).max(initial=0)
-        if not 0 < scale < np.inf:
+    for index, principal in enumerate(found):
+        if principal is None:
             continue
-        values, vectors = np.linalg.eigh(full(triangle / scale, n))
-        values = values[::-1]
-        values = np.where(values > n * _FLOAT32_EPSILON * values[0], values, 0)  # the others are rounding of the logged matrix
-        scores = np.zeros((n, 2))
-        kept = min(2, n)
-        scores[:, :kept] = vectors[:, ::-1][:, :kept] * np.sqrt(values[:kept] * scale)
+        values, scores = principal
         points[index] = _with_signs(scores) if before is None else aligned(scores, before)
-        explained[index] = [*(values[:2] / values.sum()), *[0.0] * (2 - kept)]
+        explained[index] = [*(values[:2] / values.sum()), *[0.0] * (2 - min(2, n))]
         participation[index] = values.sum() ** 2 / np.square(values).sum()
         shares = values[values > 0] / values.sum()
         effective_rank[index] = np.exp(-(shares * np.log(shares)).sum())
@@ -137,6 +142,20 @@ def project(triangles: Array, n: int) -> Projection:
     return Projection(
         points.astype(np.float32), explained.astype(np.float32), participation.astype(np.float32), effective_rank.astype(np.float32)
     )
+
+
+def _principal(triangle: Array, n: int) -> tuple[Array, Array] | None:
+    """Return the eigenvalues [n], largest first, and the scores [n, 2]; None where the matrix has no direction."""
+    scale = np.abs(triangle).max(initial=0)
+    if not 0 < scale < np.inf:
+        return None
+    values, vectors = np.linalg.eigh(full(triangle / scale, n))
+    values = values[::-1]
+    values = np.where(values > n * _FLOAT32_EPSILON * values[0], values, 0)  # the others are rounding of the logged matrix
+    scores = np.zeros((n, 2))
+    kept = min(2, n)
+    scores[:, :kept] = vectors[:, ::-1][:, :kept] * np.sqrt(values[:kept] * scale)
+    return values, scores
 
 
 def aligned(points: Array, target: Array) -> Array:
