@@ -6,7 +6,9 @@ A ``gram`` record holds the lower triangle of G = H X X^T H: X [n, p] the output
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,10 +26,15 @@ HAS_DIRECTION, EQUAL, NONFINITE = range(3)
 _FLOAT32_EPSILON = float(np.finfo(np.float32).eps)
 
 
-def _one_thread() -> threadpool_limits:
-    """Keep BLAS in one thread: beside a training that keeps all processors busy, OpenBLAS's wait for each other 15 to 70 times as long as
-    the eigenvectors of 64 x 64 numbers take."""
-    return threadpool_limits(1, "blas")
+_ONE_AT_A_TIME = threading.Lock()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep BLAS in one thread, and one computation at a time, as the limit is the process's: beside a training that keeps all processors
+    busy, OpenBLAS's threads wait for each other 15 to 70 times as long as the eigenvectors of 64 x 64 numbers take."""
+    with _ONE_AT_A_TIME, threadpool_limits(1, "blas"):
+        yield
 
 
 def samples(triangle: Array) -> int | None:

@@ -91,7 +91,7 @@ function useRunHistory(of: Side | undefined): RunHistory | null {
     of,
     history,
     words: error !== null ? `${error.message}.` : there ? "" : missing,
-    labels: probe?.labels ?? null,
+    probe,
   };
 }
 
@@ -112,7 +112,6 @@ export function SimilarityView({ available }: { available: number }) {
   const shown = shownRuns.value;
   const histories = [useRunHistory(shown[0]), useRunHistory(shown[1])].filter((each) => each !== null);
   const focused = histories.find(({ of }) => of.run === focusedRun.value) ?? histories[0];
-  const probe = useProbe(focused?.of.run ?? null);
   if (focused === undefined || shown.some(({ run }) => models.value[run] === undefined))
     return <p class="no-match">Reading the run.</p>;
   if (shown.every(({ run }) => comparable(run).length === 0)) return <WithoutProbe />;
@@ -129,7 +128,7 @@ export function SimilarityView({ available }: { available: number }) {
         ) : (
           <StepsPanel {...panel} one={focused.of} other={focused.of} head={head} />
         )}
-        <Samples of={focused.of} history={focused.history} probe={probe} width={width} height={height} />
+        <Samples of={focused.of} history={focused.history} probe={focused.probe} width={width} height={height} />
       </div>
       <Frames runs={histories} side={frame} />
       <Dimensions runs={histories} height={lines} />

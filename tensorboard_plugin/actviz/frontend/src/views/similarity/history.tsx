@@ -11,7 +11,7 @@ import { FONT, palette } from "../../palette";
 import { reachOf } from "../../similarity";
 import { axis, dark, layer, mainWidth, measure, scaleMode, step } from "../../state";
 import { indexOfStep } from "../../stats";
-import { GramState, type Projection } from "../../types";
+import { GramState, type Inputs, type Projection } from "../../types";
 import type { Side } from "./panels";
 import { stepOf } from "./samples";
 
@@ -23,7 +23,7 @@ export interface RunHistory {
   of: Side;
   history: Projection | null;
   words: string;
-  labels: readonly string[] | null;
+  probe: Inputs | null;
 }
 
 /** Indices of the steps that frames stand for, and their left edges: as many as fit, none where the run has no step nearby. */
@@ -67,7 +67,8 @@ export function Frames({ runs, side }: { runs: readonly RunHistory[]; side: numb
   );
 }
 
-function FrameRow({ of, history, words, labels, side }: RunHistory & { side: number }) {
+function FrameRow({ of, history, words, probe, side }: RunHistory & { side: number }) {
+  const labels = probe?.labels ?? null;
   if (history === null)
     return (
       <div class="frame-row" style={{ height: `${side + FRAME_GAP}px` }}>
