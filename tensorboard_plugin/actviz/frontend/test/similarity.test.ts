@@ -91,7 +91,7 @@ test("the nearest point is found, and none far away", () => {
 
 test("cells touch, fill their side, and are found again at each of their pixels", () => {
   for (const count of [1, 6, 61, 200, 325])
-    for (let pixel = 0; pixel < 325; pixel++) {
+    for (let pixel = 0; pixel < 325; pixel += 0.25) {
       const cell = cellAt(pixel, count, 325);
       expect(edge(cell, count, 325)).toBeLessThanOrEqual(pixel);
       expect(edge(cell + 1, count, 325)).toBeGreaterThan(pixel);
@@ -113,6 +113,7 @@ test("frames stand near their steps, each step once, and none where a run has no
       60,
     ),
   ).toHaveLength(15);
+  expect(Math.min(...framesOn(axis, [80, 90, 100], 60).map(({ left }) => left))).toBeGreaterThan(axis.x(40));
   expect(framesOn(axis, [], 60)).toEqual([]);
 });
 

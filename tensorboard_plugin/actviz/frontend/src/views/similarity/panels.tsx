@@ -50,10 +50,10 @@ export function ComparisonChooser() {
 
 /** The comparison of two runs' layers (or one run's with themselves) at a step; null where one of them did not log it. */
 function layersQuery({ one, other }: Pick<PanelProps, "one" | "other">, at: number | null): SimilarityQuery | null {
-  const logged = [loggedAt(one.run, at), loggedAt(other.run, at)];
-  if (at === null || logged[0] == null || logged[1] == null) return null;
+  const logged = [loggedAt(one.run, at), loggedAt(other.run, at)] as const;
+  if (at === null || logged[0] === null || logged[1] === null || comparable(other.run).length === 0) return null;
   const otherRun = one.run === other.run ? {} : { otherRun: other.run };
-  return { run: one.run, ...otherRun, step: at, estimator: estimator.value, logged: logged as number[] };
+  return { run: one.run, ...otherRun, step: at, estimator: estimator.value, logged: [logged[0], logged[1]] };
 }
 
 /** Asks for the comparisons of the steps round one, one after the other, until what it returns is called. */
@@ -73,6 +73,16 @@ function prefetch(at: number, queryAt: (step: number | null) => SimilarityQuery 
   };
 }
 
+/** Why two runs cannot be compared at the step in view, where that is known without asking. */
+function absentSide({ one, other }: Pick<PanelProps, "one" | "other">): string | null {
+  for (const { run, letter } of [one, other]) {
+    if (comparable(run).length === 0) return `Run ${letter} has no probe.`;
+    if (step.value !== null && loggedAt(run, step.value) === null)
+      return `Run ${letter} did not log step ${formatCount(step.value)}.`;
+  }
+  return null;
+}
+
 export function LayersPanel(props: PanelProps) {
   const { one, other } = props;
   const within = one.run === other.run;
@@ -83,11 +93,8 @@ export function LayersPanel(props: PanelProps) {
     return prefetch(shown.step, (at) => layersQuery(props, at));
   }, [shown]);
   const title = within ? "Layer by layer" : "Between runs";
-  const unlogged = [one, other].find(({ run }) => loggedAt(run, step.value) === null);
-  if (unlogged !== undefined && step.value !== null)
-    return (
-      <Words {...props} title={title} words={`Run ${unlogged.letter} did not log step ${formatCount(step.value)}.`} />
-    );
+  const absent = absentSide(props);
+  if (absent !== null) return <Words {...props} title={title} words={absent} />;
   if (error !== null) return <Words {...props} title={title} words={wordsOf(error, props)} />;
   if (shown === null || !isOf(shown, props))
     return <Words {...props} title={title} words={waiting ? "Comparing." : ""} />;
