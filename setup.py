@@ -57,6 +57,7 @@ setup(
     install_requires=[
         "tensorboard>=2.15",
         "numpy>=1.24",
+        "threadpoolctl>=3.1",
         "pillow>=10.1",
         "protobuf>=4.25",
         "google-crc32c>=1.5",

@@ -54,7 +54,7 @@ def test_the_wheel_names_version_entry_point_and_what_each_side_needs(wheel: zip
     assert (metadata["Name"], metadata["Version"], metadata["License"]) == ("actviz-tb", VERSION, "Apache-2.0")
     needs = metadata.get_all("Requires-Dist") or []
     viewing = {need.split(">")[0].strip() for need in needs if "extra ==" not in need}
-    assert viewing == {"tensorboard", "numpy", "pillow", "protobuf", "google-crc32c", "isal"}
+    assert viewing == {"tensorboard", "numpy", "pillow", "protobuf", "google-crc32c", "isal", "threadpoolctl"}
     assert any(need.startswith("torch>=") and 'extra == "torch"' in need for need in needs)
     entry_points = wheel.read(info.replace("METADATA", "entry_points.txt")).decode()
     assert "[tensorboard_plugins]\nactviz = tensorboard_plugin.actviz.plugin:ActvizLoader" in entry_points

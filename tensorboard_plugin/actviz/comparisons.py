@@ -63,11 +63,16 @@ def compare(store: Store, request: Request) -> Response:
         cka = similarity.cka(*(similarity.directions(each.triangles, each.n, estimator) for each in (one, other)))
         header = {"run": run, "revision": revision, **asked, "estimator": estimator, "samples": one.n}
         header |= {"logged": [one.logged, other.logged], "same_inputs": run == other_run or _same_inputs(store, run, other_run)}
+        arrays: dict[str, Any] = {
+            "cka": cka,
+            "states": similarity.states(one.triangles),
+            "other_states": similarity.states(other.triangles),
+        }
         if by_step:
             header |= {"layers": one.labels, "other_layers": other.labels}
-            return responses.container("similarity", header, {"cka": cka})
+            return responses.container("similarity", header, arrays)
         steps = {"steps": np.array(one.labels, np.float64), "other_steps": np.array(other.labels, np.float64)}
-        return responses.container("similarity", header, {**steps, "cka": cka})
+        return responses.container("similarity", header, steps | arrays)
 
     return responses.derived(request, store, [run, other_run], compute)
 
@@ -86,7 +91,8 @@ def project(store: Store, request: Request) -> Response:
         found = similarity.project(grams.triangles, grams.n)
         header = {"run": run, "revision": revision, "layer": name, "samples": grams.n, "logged": grams.logged}
         arrays = {"steps": np.array(grams.labels, np.float64), "points": found.points}
-        arrays |= {"explained": found.explained, "participation": found.participation}
+        arrays |= {"explained": found.explained, "participation": found.participation, "effective_rank": found.effective_rank}
+        arrays["states"] = similarity.states(grams.triangles)
         return responses.container("projection", header, arrays)
 
     return responses.derived(request, store, [run], compute)

@@ -52,6 +52,26 @@ def test_the_matrix_is_that_of_the_centred_samples(activation: Tensor) -> None:
     assert np.abs(found.numpy().sum(0)).max() <= 1e-4 * np.abs(expected).max()
 
 
+@pytest.mark.parametrize("samples", [7, 10, 33, 64])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_equal_outputs_have_no_direction(samples: int, dtype: torch.dtype) -> None:
+    """What a bias puts out behind a dead layer: its mean misses it by a rounding, which is the same for all samples."""
+    found = gram.centred_gram(normal(1, 128).to(dtype).expand(samples, 128), samples)
+    assert found is not None
+    assert not found.any()
+
+
+def test_outputs_that_hardly_differ_keep_their_matrix_and_non_finite_ones_stay_so() -> None:
+    x = normal(8, 300)
+    hardly = gram.centred_gram(1 + 1e-4 * x, 8)
+    assert hardly is not None
+    np.testing.assert_allclose(hardly, 1e-8 * reference(x), rtol=0.05, atol=1e-8 * np.abs(reference(x)).max() * 0.01)
+    x[3, 5] = torch.nan
+    broken = gram.centred_gram(x, 8)
+    assert broken is not None
+    assert broken.isnan().any()
+
+
 def test_an_offset_common_to_all_samples_costs_no_more_digits_than_float32_has() -> None:
     x = normal(8, 300)
     near, far = gram.centred_gram(x, 8), gram.centred_gram(x + 10_000, 8)

@@ -58,6 +58,7 @@ def test_a_layer_without_a_matrix_at_the_step_is_left_out(examples: Site) -> Non
     assert found.header["layers"] == [name for name in NAMES if name != "fc2"]
     relu2 = found.header["layers"].index("relu2")  # which is dead
     assert np.isnan(found.arrays["cka"][relu2]).all()
+    assert found.arrays["states"].tolist() == [similarity.EQUAL if name == "relu2" else 0 for name in found.header["layers"]]
 
 
 def test_more_steps_than_columns_are_thinned_and_the_last_is_kept(examples: Site) -> None:
@@ -108,6 +109,20 @@ def write_run(directory: Path, samples: int, labels: list[str] | None = None) ->
     synthetic_log.write_step(writer, 0, {"a": np.eye(samples, dtype=np.float32)})
     synthetic_extras.write_gram(writer, 0, "a", np.eye(samples, 7, dtype=np.float32))
     writer.close()
+
+
+def test_outputs_that_are_not_finite_are_told_from_equal_ones(tmp_path: Path) -> None:
+    writer = RunWriter(tmp_path / "run")
+    synthetic_log.write_start(writer)
+    for step, output in enumerate((np.eye(8), np.full((8, 8), np.nan), np.ones((8, 8)))):
+        synthetic_log.write_step(writer, step, {"a": np.eye(8, dtype=np.float32)})
+        synthetic_extras.write_gram(writer, step, "a", output.astype(np.float32))
+    writer.close()
+    site = Site(tmp_path)
+    expected = [similarity.HAS_DIRECTION, similarity.NONFINITE, similarity.EQUAL]
+    assert site.record("projection", run="run", layer="a").arrays["states"].tolist() == expected
+    compared = site.record("similarity", run="run", layer="a", other_run="run", **{"from": 1}).arrays
+    assert compared["states"].tolist() == compared["other_states"].tolist() == expected[1:]
 
 
 def test_runs_with_other_samples_are_refused_or_told(tmp_path: Path) -> None:

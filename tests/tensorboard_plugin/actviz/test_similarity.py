@@ -7,6 +7,7 @@ import pytest
 import synthetic_extras
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import entropy
 from sklearn.decomposition import PCA
 
 from tensorboard_plugin.actviz import similarity
@@ -87,6 +88,13 @@ def test_a_layer_without_direction_is_like_none(estimator: str, value: float) ->
     assert np.isnan(found[:, 1]).all()
 
 
+def test_a_state_tells_why_a_matrix_has_no_direction() -> None:
+    rows = triangles(features(0), features(0), features(0), features(0))
+    rows[1], rows[2], rows[3, 7] = 0, np.inf, np.nan
+    expected = [similarity.HAS_DIRECTION, similarity.EQUAL, similarity.NONFINITE, similarity.NONFINITE]
+    assert similarity.states(rows).tolist() == expected
+
+
 @pytest.mark.parametrize("size", [0, 2, 4, 5, 2079])
 def test_no_number_of_samples_has_such_a_triangle(size: int) -> None:
     assert similarity.samples(np.zeros(size)) is None
@@ -108,6 +116,17 @@ def test_one_step_is_pca(seed: int) -> None:
     np.testing.assert_allclose(found.explained[0], pca.explained_variance_ratio_, rtol=1e-4)
     spectrum = PCA(svd_solver="full").fit(x).explained_variance_
     np.testing.assert_allclose(found.participation[0], spectrum.sum() ** 2 / (spectrum**2).sum(), rtol=1e-4)
+    shares = spectrum[spectrum > 1e-12] / spectrum.sum()
+    np.testing.assert_allclose(found.effective_rank[0], np.exp(entropy(shares)), rtol=1e-4)
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 5, 30])
+def test_equally_strong_dimensions_are_counted(dimensions: int) -> None:
+    x = np.linalg.qr(np.random.default_rng(0).standard_normal((40, dimensions + 1)) - 0.5)[0]
+    x = np.linalg.qr(x - x.mean(axis=0))[0][:, :dimensions]  # centred columns, orthonormal
+    found = similarity.project(triangles(x), 40)
+    assert found.participation[0] == pytest.approx(dimensions, rel=1e-4)
+    assert found.effective_rank[0] == pytest.approx(dimensions, rel=1e-4)
 
 
 def test_each_step_is_pca_turned_onto_the_step_before() -> None:
@@ -147,6 +166,7 @@ def test_a_step_without_projection_is_nan_and_the_next_one_goes_on_from_the_last
     assert np.isnan(found.points[1:3]).all()
     assert np.isnan(found.explained[1:3]).all()
     assert np.isnan(found.participation[1:3]).all()
+    assert np.isnan(found.effective_rank[1:3]).all()
     np.testing.assert_allclose(found.points[3], found.points[0], atol=1e-3 * np.abs(found.points[0]).max())
 
 

@@ -2,13 +2,16 @@
 import { type Container, decode } from "./container";
 import type {
   Channels,
+  Estimator,
   Histograms,
   Inputs,
   LayerStats,
   Layout,
   Maps,
   Model,
+  Projection,
   RunsAnswer,
+  Similarity,
   Stats,
   Timeline,
 } from "./types";
@@ -131,6 +134,51 @@ export async function fetchMaps(run: string, layer: string, step: number, signal
 export async function fetchInputs(run: string, step: number, signal?: AbortSignal): Promise<Inputs> {
   const container = await getContainer("inputs", { run, step }, signal);
   return { ...asMaps(container), labels: container.header.labels as string[] | null };
+}
+
+/** CKA, layer x layer at a step, or step x step of a layer, at most `columns` of them. */
+export async function fetchSimilarity(
+  of: { run: string; otherRun?: string; step?: number; layer?: string; columns?: number; estimator: Estimator },
+  signal?: AbortSignal,
+): Promise<Similarity> {
+  const { otherRun, ...rest } = of;
+  const { header, arrays } = await getContainer("similarity", { ...rest, other_run: otherRun }, signal);
+  const side = (layers: unknown, steps: unknown) => (layers as string[]) ?? Array.from(steps as Float64Array);
+  return {
+    run: of.run,
+    otherRun: otherRun ?? of.run,
+    step: of.step ?? null,
+    layer: of.layer ?? null,
+    estimator: of.estimator,
+    samples: header.samples as number,
+    logged: header.logged as [number, number],
+    sameInputs: header.same_inputs as boolean | null,
+    rows: side(header.layers, arrays.steps),
+    columns: side(header.other_layers, arrays.other_steps),
+    cka: arrays.cka as Float32Array,
+    rowStates: arrays.states as Uint8Array,
+    columnStates: arrays.other_states as Uint8Array,
+  };
+}
+
+/** The samples' principal components at all steps, or at one. */
+export async function fetchProjection(
+  of: { run: string; layer: string; step?: number },
+  signal?: AbortSignal,
+): Promise<Projection> {
+  const { header, arrays } = await getContainer("projection", of, signal);
+  return {
+    run: of.run,
+    layer: of.layer,
+    samples: header.samples as number,
+    logged: header.logged as number,
+    steps: arrays.steps as Float64Array,
+    points: arrays.points as Float32Array,
+    explained: arrays.explained as Float32Array,
+    participation: arrays.participation as Float32Array,
+    effectiveRank: arrays.effective_rank as Float32Array,
+    states: arrays.states as Uint8Array,
+  };
 }
 
 function asMaps({ header, arrays, shapes }: Container): Maps {

@@ -1,7 +1,7 @@
 // All state of the page. Views read signals and call the actions below; drawing code never reads state.
 import { computed, signal } from "@preact/signals";
 import { stepAxis } from "./axis";
-import type { LayerInfo, Model, RunsAnswer, Stats, Timeline } from "./types";
+import type { Estimator, LayerInfo, Model, RunsAnswer, Stats, Timeline } from "./types";
 
 export const VIEWS = ["overview", "layer", "propagation", "compare", "similarity"] as const;
 export type View = (typeof VIEWS)[number];
@@ -10,6 +10,8 @@ export type ScaleMode = "map" | "layer" | "locked";
 export type ColormapName = "activations" | "viridis" | "cividis" | "inferno" | "grey";
 export type ChannelSort = "index" | "mean" | "zero";
 export type StatScale = "linear" | "log";
+export type Comparison = "between" | "steps";
+export type Measure = "participation" | "effective";
 
 // What the user chose; all of it stands in the URL (url.ts).
 export const view = signal<View>("overview");
@@ -31,6 +33,11 @@ export const scaleMode = signal<ScaleMode>("locked");
 export const channelSort = signal<ChannelSort>("index");
 export const stat = signal("rms");
 export const statScale = signal<StatScale>("log");
+/** Similarity: of CKA; what the second matrix compares; the column of the chosen pair; how dimensions are counted. */
+export const estimator = signal<Estimator>("unbiased");
+export const comparison = signal<Comparison>("between");
+export const pairLayer = signal<string | null>(null);
+export const measure = signal<Measure>("participation");
 export const following = signal(false);
 
 // Passing state, not in the URL.

@@ -61,6 +61,8 @@ export interface LayerInfo {
   dtype?: string;
   layout?: Layout | null;
   parameters?: number;
+  /** Kinds of record that there are of it: `layer`, `maps`, `gram`... */
+  records?: string[];
 }
 
 export interface ModuleInfo {
@@ -145,4 +147,48 @@ export interface Maps {
 
 export interface Inputs extends Maps {
   labels: string[] | null;
+}
+
+export type Estimator = "biased" | "unbiased";
+
+/** Of a layer or step in a comparison: why CKA with it has no meaning. The page alone knows of missing ones. */
+export enum GramState {
+  HasDirection,
+  Equal,
+  NonFinite,
+  Missing,
+}
+
+/** Linear CKA, row-major [rows, columns]: layers of two sides at a step, or steps of one layer. */
+export interface Similarity {
+  run: string;
+  otherRun: string;
+  /** The step of layer x layer; null: `layer`'s step x step. */
+  step: number | null;
+  layer: string | null;
+  estimator: Estimator;
+  samples: number;
+  /** How many each side has; the matrix may be of fewer. */
+  logged: [number, number];
+  /** Whether the runs show the same inputs; null: that cannot be told. */
+  sameInputs: boolean | null;
+  rows: readonly (string | number)[];
+  columns: readonly (string | number)[];
+  cka: Float32Array;
+  rowStates: Uint8Array;
+  columnStates: Uint8Array;
+}
+
+/** The probe's samples on two principal components at each of S steps; `points` is row-major [steps, samples, 2]. */
+export interface Projection {
+  run: string;
+  layer: string;
+  samples: number;
+  logged: number;
+  steps: Float64Array;
+  points: Float32Array;
+  explained: Float32Array;
+  participation: Float32Array;
+  effectiveRank: Float32Array;
+  states: Uint8Array;
 }

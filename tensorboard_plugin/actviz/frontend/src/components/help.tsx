@@ -13,6 +13,7 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["/", "search layers"],
   ["Esc", "leave the search, close this"],
   ["?", "this"],
+  ["arrows, Enter", "in a matrix of Similarity: go to a cell, choose it"],
   ["click", "a step, a layer, a channel; again: open it"],
   ["Alt-click", "reference step of the histogram"],
 ];
