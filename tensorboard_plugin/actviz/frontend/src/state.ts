@@ -10,6 +10,10 @@ export type ScaleMode = "map" | "layer" | "locked";
 export type ColormapName = "activations" | "viridis" | "cividis" | "inferno" | "grey";
 export type ChannelSort = "index" | "mean" | "zero";
 export type StatScale = "linear" | "log";
+export const COMPARE_MODES = ["side", "wipe", "blink", "difference"] as const;
+export type CompareMode = (typeof COMPARE_MODES)[number];
+export const MEASURES = ["rms", "mean", "histogram", "maps", "cka"] as const;
+export type Measure = (typeof MEASURES)[number];
 
 // What the user chose; all of it stands in the URL (url.ts).
 export const view = signal<View>("overview");
@@ -32,6 +36,13 @@ export const channelSort = signal<ChannelSort>("index");
 export const stat = signal("rms");
 export const statScale = signal<StatScale>("log");
 export const following = signal(false);
+/** B's own step in the Compare view; null: the same as A's or, with one run, the reference step. */
+export const stepB = signal<number | null>(null);
+export const compareMode = signal<CompareMode>("side");
+/** By what the Compare view ranks the layers. */
+export const rankBy = signal<Measure>("rms");
+/** Whether each channel of A stands beside its best partner in B, not beside the one of the same number. */
+export const matchChannels = signal(false);
 
 // Passing state, not in the URL.
 export const playing = signal(false);
@@ -69,6 +80,7 @@ export const loggedSteps = computed(() => {
 });
 /** The steps that can be gone to: where one run's maps are shown those of that run, else those of any shown run. */
 export const stepsInView = computed<ArrayLike<number>>(() => {
+  if (view.value === "compare" && runA.value !== null) return timelines.value[runA.value]?.steps ?? [];
   if ((view.value !== "layer" && view.value !== "propagation") || focusedRun.value === null) return loggedSteps.value;
   return timelines.value[focusedRun.value]?.steps ?? [];
 });

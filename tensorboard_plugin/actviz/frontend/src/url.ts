@@ -3,13 +3,20 @@
 import { effect } from "@preact/signals";
 import {
   type ChannelSort,
+  COMPARE_MODES,
   type ColormapName,
+  type CompareMode,
   channel,
   channelSort,
   colormap,
+  compareMode,
   focus,
   following,
   layer,
+  MEASURES,
+  type Measure,
+  matchChannels,
+  rankBy,
   referenceStep,
   runA,
   runB,
@@ -20,6 +27,7 @@ import {
   stat,
   statScale,
   step,
+  stepB,
   VIEWS,
   type View,
   view,
@@ -48,6 +56,10 @@ function choice<T extends string>(name: string, state: { value: T }, allowed: re
 
 function text(name: string, state: { value: string | null }): Field {
   return { name, get: () => state.value, set: (value) => (state.value = value) };
+}
+
+function flag(name: string, state: { value: boolean }): Field {
+  return { name, get: () => (state.value ? "1" : null), set: (value) => (state.value = value === "1") };
 }
 
 function whole(name: string, state: { value: number | null }): Field {
@@ -84,11 +96,11 @@ const FIELDS: readonly Field[] = [
     STATISTICS.map(([name]) => name),
   ),
   choice<StatScale>("statScale", statScale, ["linear", "log"]),
-  {
-    name: "follow",
-    get: () => (following.value ? "1" : null),
-    set: (value) => (following.value = value === "1"),
-  },
+  flag("follow", following),
+  whole("stepB", stepB),
+  choice<CompareMode>("mode", compareMode, COMPARE_MODES),
+  choice<Measure>("rank", rankBy, MEASURES),
+  flag("match", matchChannels),
 ];
 
 /** The hash for these fields: `#actviz&name=value&...`. */

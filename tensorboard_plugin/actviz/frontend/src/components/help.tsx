@@ -1,5 +1,6 @@
 // The keys. A sheet beside the picture, not a dialogue before it.
-import { helpShown } from "../state";
+import { helpShown, view } from "../state";
+import { COMPARE_HELP } from "../views/compare/keys";
 
 const KEYS: readonly (readonly [string, string])[] = [
   ["← →", "former, next logged step (Shift: ten)"],
@@ -14,14 +15,14 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["Esc", "leave the search, close this"],
   ["?", "this"],
   ["click", "a step, a layer, a channel; again: open it"],
-  ["Alt-click", "reference step of the histogram"],
+  ["Alt-click", "reference step of the histogram; in Compare, B's step"],
 ];
 
 export function Help() {
   if (!helpShown.value) return null;
   return (
     <dl class="help" aria-label="Keys" data-testid="help">
-      {KEYS.map(([key, does]) => (
+      {[...KEYS, ...(view.value === "compare" ? COMPARE_HELP : [])].map(([key, does]) => (
         <>
           <dt>
             <kbd>{key}</kbd>
