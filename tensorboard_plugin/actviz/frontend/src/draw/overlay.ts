@@ -16,6 +16,7 @@ const ZERO_WIDTH = 112;
 const AXIS_HEIGHT = 18;
 const HEAD = 18;
 const LETTER = 12;
+const TICK_GAP = 36;
 
 /** Share in each row of the axis, outermost negative to outermost positive, and of exact zeros. */
 export function rowShares({ histograms, index }: OverlayLine, scale: ValueScale): { rows: Float64Array; zero: number } {
@@ -94,18 +95,19 @@ export function drawOverlay(
   context.fillRect(left, base, count * pitch, 1);
   context.fillStyle = palette.ink2;
   context.fillText("exactly 0", 8 + ZERO_WIDTH / 2, height - 4);
-  let free = [Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY];
-  for (let power = -40; power <= 38; power++) {
+  const ticks: number[] = [];
+  for (let power = 38; power >= -40; power--) {
     const at = binOf(10 ** power) - scale.lowest;
     if (at < 2 || at > side) continue;
-    const places = [
-      scale.positive ? left + (negative + at) * pitch : null,
-      scale.negative ? left + (negative - at) * pitch : null,
-    ];
-    for (const [sign, x] of places.entries()) {
-      if (x === null || Math.abs(x - (free[sign] as number)) < 40) continue;
-      context.fillText(`${sign === 1 ? "\u2212" : ""}${formatTick(10 ** power)}`, x, height - 4);
-      free = free.map((former, index) => (index === sign ? x : former));
+    for (const [sign, text] of [
+      [1, formatTick(10 ** power)],
+      [-1, formatTick(-(10 ** power))],
+    ] as const) {
+      const x = left + (negative + sign * at) * pitch;
+      if (!(sign > 0 ? scale.positive : scale.negative) || ticks.some((other) => Math.abs(other - x) < TICK_GAP))
+        continue;
+      context.fillText(text, x, height - 4);
+      ticks.push(x);
     }
   }
   context.textAlign = "left";

@@ -119,7 +119,8 @@ export function CompareView({ available }: { available: number }) {
     a && b && atA && atB && (matching === null || current)
       ? rankChannels(atA.channels, a.step, atB.channels, b.step, matching)
       : [];
-  const low = 184;
+  const low = 192;
+  const narrow = width < 620;
   const words = error ?? ofA.error ?? ofB.error ?? (pair === null && (!a || !b) ? "Nothing was logged yet." : null);
   return (
     <div
@@ -127,7 +128,7 @@ export function CompareView({ available }: { available: number }) {
       data-testid="compare-view"
       data-colormap={colormap.value}
     >
-      <div class="compare-main" ref={holder}>
+      <div class={`compare-main${narrow ? " narrow" : ""}`} ref={holder}>
         <Notes
           same={same}
           matchError={pair?.matchError ?? null}
@@ -141,7 +142,7 @@ export function CompareView({ available }: { available: number }) {
           </p>
         )}
         <div class="compare-bottom">
-          {sides.length > 0 && <Overlaid sides={sides} width={Math.max(280, width - 300)} height={low - 48} />}
+          {sides.length > 0 && <Overlaid sides={sides} width={narrow ? width : width - 316} height={low - 48} />}
           <StatisticsTable sides={sides} />
         </div>
       </div>

@@ -61,7 +61,12 @@ interface ListProps {
 function List({ label, testid, columns, head, keys, chosen, choose, children }: ListProps) {
   const ref = useRef<HTMLDivElement>(null);
   useEffect(() => {
-    ref.current?.querySelector('[aria-selected="true"]')?.scrollIntoView({ block: "nearest" });
+    // Not scrollIntoView: that would move the view around the list, too.
+    const list = ref.current;
+    const row = list?.querySelector<HTMLElement>('[aria-selected="true"]');
+    if (!list || !row) return;
+    const below = row.offsetTop + row.offsetHeight - list.clientHeight;
+    list.scrollTop = Math.max(below, Math.min(row.offsetTop, list.scrollTop));
   }, [keys[chosen]]);
   const move = (event: KeyboardEvent) => {
     const to = { ArrowUp: chosen - 1, ArrowDown: chosen + 1, Home: 0, End: keys.length - 1 }[event.key];
