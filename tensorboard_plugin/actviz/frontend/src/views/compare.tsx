@@ -21,7 +21,6 @@ import { useAtStep, useDifferences, useHistory, usePair } from "./compare/data";
 import { ChannelsByChange, LayersByChange } from "./compare/lists";
 import { Panels, sceneOf } from "./compare/panels";
 import { rankChannels } from "./compare/rank";
-import { sameInputs } from "./compare/tiles";
 import "./compare.css";
 
 const MODES: readonly (readonly [CompareMode, string])[] = [
@@ -106,10 +105,8 @@ export function CompareView({ available }: { available: number }) {
   }, [pair?.a.maps]);
   // The shared scale is known only with both histories: no picture on another scale before that.
   const settled = (ofA.history || ofA.error !== null) && (ofB.history || ofB.error !== null);
-  const same = pair && sameInputs(pair.a.inputs, pair.b.inputs, [pair.a.maps.source, pair.b.maps.source]);
   const statistics = [ofA.history?.statistics ?? null, ofB.history?.statistics ?? null];
-  const scene =
-    pair && same && settled ? sceneOf(pair, statistics, sample.value, scaleMode.value === "locked", same) : null;
+  const scene = pair && settled ? sceneOf(pair, statistics, sample.value, scaleMode.value === "locked") : null;
   const sides: SideRecords[] = [];
   if (a && ofA.history && atA) sides.push({ side: a, history: ofA.history, histograms: atA.histograms });
   if (b && ofB.history && atB) sides.push({ side: b, history: ofB.history, histograms: atB.histograms });
@@ -130,7 +127,7 @@ export function CompareView({ available }: { available: number }) {
     >
       <div class={`compare-main${narrow ? " narrow" : ""}`} ref={holder}>
         <Notes
-          same={same}
+          same={pair?.same ?? null}
           matchError={pair?.matchError ?? null}
           waiting={waiting ? `${a?.step} and ${b?.step}` : null}
         />

@@ -15,6 +15,7 @@ import { type Side, sideA, sideB } from "../../sides";
 import { layer, matchChannels, rankBy, timelines } from "../../state";
 import { indexOfStep } from "../../stats";
 import type { Channels, Differences, Histograms, Inputs, LayerStats, Maps, Matching } from "../../types";
+import { mismatch, type SameInputs, sameInputs } from "./tiles";
 
 const SAY_WAITING_AFTER_MS = 150;
 const SETTLED_AFTER_MS = 120;
@@ -32,6 +33,7 @@ export interface Pair {
   layer: string;
   a: ShownSide;
   b: ShownSide;
+  same: SameInputs;
   matching: Matching | null;
   /** Why the channels could not be matched. */
   matchError: string | null;
@@ -94,18 +96,18 @@ function matchingOf(a: MapsKey, b: MapsKey): Promise<Outcome> {
 }
 
 async function load(a: Side, b: Side, keyA: MapsKey, keyB: MapsKey, matched: boolean): Promise<Pair> {
-  const [mapsA, mapsB, { matching, error }] = await Promise.all([
-    mapsCache.get(keyA),
-    mapsCache.get(keyB),
-    matched ? matchingOf(keyA, keyB) : { matching: null, error: null },
-  ]);
+  const [mapsA, mapsB] = await Promise.all([mapsCache.get(keyA), mapsCache.get(keyB)]);
   const [inputsA, inputsB] = await Promise.all([inputsOf(keyA, mapsA), inputsOf(keyB, mapsB)]);
+  const same = sameInputs(inputsA, inputsB, [mapsA.source, mapsB.source]);
+  const refused = mismatch(mapsA, mapsB, true) ?? (same === "different" ? "A and B show different inputs." : null);
+  const found = !matched || refused !== null ? { matching: null, error: refused } : await matchingOf(keyA, keyB);
   return {
     layer: keyA.layer,
     a: { side: a, maps: mapsA, inputs: inputsA },
     b: { side: b, maps: mapsB, inputs: inputsB },
-    matching,
-    matchError: error,
+    same,
+    matching: found.matching,
+    matchError: matched ? found.error : null,
   };
 }
 

@@ -17,7 +17,6 @@ import {
   geometry,
   mismatch,
   pairTiles,
-  type SameInputs,
   sharedLimits,
   type TilePair,
   type Tiles,
@@ -51,7 +50,6 @@ export function sceneOf(
   statistics: Parameters<typeof sharedLimits>[2],
   sample: number,
   locked: boolean,
-  same: SameInputs,
 ): Scene {
   const at = Math.min(sample, pair.a.maps.samples.length - 1);
   const inB = pair.b.maps.samples.indexOf(pair.a.maps.samples[at] as number);
@@ -59,7 +57,11 @@ export function sceneOf(
   const apart = mismatch(pair.a.maps, pair.b.maps, pair.matching !== null);
   const words =
     apart ??
-    (inB < 0 ? `B did not keep sample ${pair.a.maps.samples[at]}.` : same === "different" ? otherInputs(pair) : null);
+    (inB < 0
+      ? `B did not keep sample ${pair.a.maps.samples[at]}.`
+      : pair.same === "different"
+        ? otherInputs(pair)
+        : null);
   const pairs = pairTiles(a, b, pair.matching);
   const limits = sharedLimits(pair.a.maps, pair.b.maps, statistics, locked);
   const difference = words === null ? differenceLimits(a, b, pairs, limits, locked) : limits;
