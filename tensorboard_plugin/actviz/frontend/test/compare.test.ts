@@ -193,6 +193,8 @@ test("channels are ranked by the change of their means at each side's own step; 
     [5, 0, 3, 4],
   ]);
   expect(rankChannels(a, 6, b, 0, null)).toEqual([]);
+  const broken = channels([0, 2, 5], [4, Number.NaN, 2.5, 9, 9, 9], [0, 0, 0, 0, 0, 0]);
+  expect(rankChannels(a, 5, broken, 0, null).map(({ name }) => name)).toEqual([2, 0, 5]);
 });
 
 test("the outline holds every share, the smallest magnitudes in the innermost rows, and zeros apart", () => {

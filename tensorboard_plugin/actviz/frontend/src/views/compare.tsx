@@ -21,6 +21,7 @@ import { useAtStep, useDifferences, useHistory, usePair } from "./compare/data";
 import { ChannelsByChange, LayersByChange } from "./compare/lists";
 import { Panels, sceneOf } from "./compare/panels";
 import { rankChannels } from "./compare/rank";
+import { mismatch } from "./compare/tiles";
 import "./compare.css";
 
 const MODES: readonly (readonly [CompareMode, string])[] = [
@@ -110,10 +111,12 @@ export function CompareView({ available }: { available: number }) {
   const sides: SideRecords[] = [];
   if (a && ofA.history && atA) sides.push({ side: a, history: ofA.history, histograms: atA.histograms });
   if (b && ofB.history && atB) sides.push({ side: b, history: ofB.history, histograms: atB.histograms });
+  // Numbers of channels say nothing where the layer has another shape in B.
+  const unrelated = pair !== null && mismatch(pair.a.maps, pair.b.maps, pair.matching !== null) !== null;
   const matching = matchChannels.value ? (pair?.matching ?? null) : null;
   const current = pair !== null && pair.a.side.step === a?.step && pair.b.side.step === b?.step;
   const channels =
-    a && b && atA && atB && (matching === null || current)
+    a && b && atA && atB && !unrelated && (matching === null || current)
       ? rankChannels(atA.channels, a.step, atB.channels, b.step, matching)
       : [];
   const low = 192;

@@ -12,7 +12,7 @@ import {
 import { type MapsKey, mapsCache } from "../../cache";
 import { useFetched } from "../../components/frame";
 import { type Side, sideA, sideB } from "../../sides";
-import { layer, matchChannels, rankBy, timelines } from "../../state";
+import { layer, matchChannels, models, rankBy, timelines } from "../../state";
 import { indexOfStep } from "../../stats";
 import type { Channels, Differences, Histograms, Inputs, LayerStats, Maps, Matching } from "../../types";
 import { mismatch, type SameInputs, sameInputs } from "./tiles";
@@ -82,6 +82,15 @@ function inputsOf({ run, step, wallTime_s }: MapsKey, maps: Maps): Promise<Input
   );
 }
 
+/** Why a side has no maps of a layer, as far as its model tells; null where it may have. */
+export function withoutMaps(side: Side | null, name: string | null): string | null {
+  const known = side === null ? undefined : models.value[side.run]?.layers;
+  if (side === null || name === null || known === undefined) return null;
+  const info = known.find((each) => each.name === name);
+  if (info === undefined) return `Run ${side.letter}, ${side.run}, has no layer ${name}.`;
+  return info.layout === null ? `An output of this shape (${info.shape?.join(" × ")}) has no maps.` : null;
+}
+
 function matchingOf(a: MapsKey, b: MapsKey): Promise<Outcome> {
   const name = JSON.stringify([a, b]);
   return remember(matchings, name, () =>
@@ -114,8 +123,9 @@ async function load(a: Side, b: Side, keyA: MapsKey, keyB: MapsKey, matched: boo
 /** The pair in view. The former one stays, under its own steps, until both sides are there; that of another layer or run never does. */
 export function usePair(): PairState {
   const [a, b, name, matched] = [sideA.value, sideB.value, layer.value, matchChannels.value];
-  const keyA = a && name !== null ? keyOf(a, name) : null;
-  const keyB = b && name !== null ? keyOf(b, name) : null;
+  const without = withoutMaps(a, name) ?? withoutMaps(b, name);
+  const keyA = a && name !== null && without === null ? keyOf(a, name) : null;
+  const keyB = b && name !== null && without === null ? keyOf(b, name) : null;
   const wanted = keyA && keyB ? JSON.stringify([keyA, keyB, matched]) : null;
   const [answer, setAnswer] = useState<{ of: string; pair: Pair | null; error: string | null } | null>(null);
   const [waitingFor, setWaitingFor] = useState<string | null>(null);
@@ -143,6 +153,7 @@ export function usePair(): PairState {
       clearTimeout(timer);
     };
   }, [wanted]);
+  if (without !== null) return { pair: null, waiting: false, error: without };
   if (answer?.of === wanted) return { pair: answer.pair, waiting: false, error: answer.error };
   const former = answer?.pair ?? null;
   const stays =
@@ -174,8 +185,8 @@ export interface History {
 export function useHistory(side: Side | null): { history: History | null; error: string | null } {
   const name = layer.value;
   const revision = side === null ? undefined : timelines.value[side.run]?.revision;
-  const key =
-    side === null || name === null || revision === undefined ? null : JSON.stringify([side.run, name, revision]);
+  const has = side !== null && models.value[side.run]?.layers.some((each) => each.name === name);
+  const key = has && revision !== undefined ? JSON.stringify([side.run, name, revision]) : null;
   const {
     data,
     error,

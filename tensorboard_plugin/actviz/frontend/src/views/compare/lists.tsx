@@ -4,12 +4,13 @@ import { useEffect, useRef } from "preact/hooks";
 import { chooseLayer } from "../../actions";
 import { css, lut } from "../../colour";
 import { formatCount, formatNumber, formatShort, shorten, signed } from "../../format";
-import { channel, dark, layer, type Measure, rankBy } from "../../state";
+import { channel, dark, layer, type Measure, mainWidth, rankBy } from "../../state";
 import type { Differences } from "../../types";
 import type { RankedChannel, RankedLayer } from "./rank";
 import { rankLayers, SIGNED } from "./rank";
 
 const ROWS_SHOWN = 100;
+const NAME_CHARACTERS = 17;
 
 export const MEASURE_LABELS: readonly (readonly [Measure, string])[] = [
   ["rms", "relative RMS change"],
@@ -169,7 +170,7 @@ export function LayersByChange({ differences, error }: { differences: Difference
               }
               onClick={() => chooseLayer(row.name)}
             >
-              <span class="name">{shorten(row.name, 22)}</span>
+              <span class="name">{shorten(row.name, mainWidth.value < 960 ? 48 : NAME_CHARACTERS)}</span>
               {[0, 1].map((side) => (
                 <span key={side}>
                   {row.nonfinite.includes("AB"[side] as string) && <span class="bad">× </span>}

@@ -66,7 +66,10 @@ export interface RankedChannel {
   share: number;
 }
 
-/** A's channels by the change of their means; of those that both sides have, or that were matched. */
+/**
+ * A's channels by the change of their means; of those that both sides have, or that were matched. First those without a finite value on
+ * one side only: no number says how much they changed.
+ */
 export function rankChannels(
   a: Channels,
   stepA: number,
@@ -94,7 +97,8 @@ export function rankChannels(
     rows.push({ name, partner, mean, dead, change: mean[1] - mean[0], correlation, share: 0 });
   }
   const most = largest(rows.map((row) => row.change));
+  const broken = ({ mean }: RankedChannel) => Number(Number.isNaN(mean[0]) !== Number.isNaN(mean[1]));
   return rows
     .map((row) => ({ ...row, share: shareOf(row.change, most) }))
-    .sort((one, other) => bySize(one.change, other.change) || one.name - other.name);
+    .sort((one, other) => broken(other) - broken(one) || bySize(one.change, other.change) || one.name - other.name);
 }
