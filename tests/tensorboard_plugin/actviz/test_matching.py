@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.optimize import linear_sum_assignment
@@ -33,6 +33,7 @@ def test_an_assignment_costs_as_little_as_scipys(shape: tuple[int, int], kind: s
         assert total(costs, columns) == pytest.approx(total(costs, linear_sum_assignment(costs)[1]), rel=1e-12, abs=1e-9)
 
 
+@settings(deadline=None)
 @given(arrays.arrays(np.float64, st.tuples(st.integers(1, 8), st.integers(1, 8)), elements=st.floats(-1, 1)))
 def test_the_matching_has_the_largest_sum_and_pairs_the_fewer_side(correlation: Any) -> None:
     pairs = matching.matched(correlation)
