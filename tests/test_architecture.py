@@ -47,7 +47,22 @@ def test_the_plugin_imports_neither_torch_nor_the_logging_side(path: Path) -> No
 
 @pytest.mark.parametrize(
     "name",
-    ["limits", "sources", "eventfile", "logdir", "series", "runindex", "changes", "records", "histories", "similarity", "mirror", "store"],
+    [
+        "limits",
+        "sources",
+        "eventfile",
+        "logdir",
+        "series",
+        "runindex",
+        "changes",
+        "records",
+        "histories",
+        "similarity",
+        "differences",
+        "matching",
+        "mirror",
+        "store",
+    ],
 )
 def test_what_reads_the_log_knows_nothing_of_http(name: str) -> None:
     path = PLUGIN / f"{name}.py"
@@ -55,7 +70,9 @@ def test_what_reads_the_log_knows_nothing_of_http(name: str) -> None:
     assert not offending(imports(path), "http", "werkzeug", "tensorboard.backend", "tensorboard.plugins", *served)
 
 
-@pytest.mark.parametrize("name", ["limits", "series", "runindex", "changes", "histories", "similarity", "picture"])
+@pytest.mark.parametrize(
+    "name", ["limits", "series", "runindex", "changes", "histories", "similarity", "differences", "matching", "picture"]
+)
 def test_what_computes_on_records_opens_no_files(name: str) -> None:
     tree = ast.parse((PLUGIN / f"{name}.py").read_text())
     called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from werkzeug.wrappers import Request, Response
 
-from tensorboard_plugin.actviz import limits, parameters, responses, similarity
+from tensorboard_plugin.actviz import limits, parameters, responses, similarity, wire
 from tensorboard_plugin.actviz.answers import Handler
 from tensorboard_plugin.actviz.parameters import BadRequestError
 from tensorboard_plugin.actviz.series import EVERYTHING, Indices, Span, Steps, thinned, within
@@ -142,11 +142,15 @@ def _same_inputs(store: Store, run: str, other_run: str) -> bool | None:
         if not records:
             return None
         newest.append(records[-1][1])
-    pictures = [record.arrays for record in newest]
-    if not any(pictures):
+    return same_samples(*newest)
+
+
+def same_samples(one: wire.Record, other: wire.Record) -> bool | None:
+    """Say whether two ``inputs`` records are of the same samples with the same labels; None where neither can be drawn."""
+    if not one.arrays and not other.arrays:
         return None
-    same = all(np.array_equal(pictures[0].get(name, _NOTHING), pictures[1].get(name, _NOTHING)) for name in ("data", "low", "high"))
-    return same and newest[0].header.get("labels") == newest[1].header.get("labels")
+    same = all(np.array_equal(one.arrays.get(name, _NOTHING), other.arrays.get(name, _NOTHING)) for name in ("data", "low", "high"))
+    return same and one.header.get("labels") == other.header.get("labels")
 
 
 _NOTHING = np.empty(0)

@@ -12,6 +12,9 @@ RECORDS = 4096
 """Records that an answer over steps is made of."""
 GRAMS = 512
 """Gram matrices a side of a comparison, or steps of a projection."""
+MATCHED = 512
+MATCHED_VALUES = 1 << 24
+"""Channels a side whose partners are looked for, and values of their maps."""
 READ_BYTES = 64 << 20
 """Decoded records that an answer is made of, together."""
 READ_S = 20.0

@@ -218,6 +218,8 @@ DERIVED: list[tuple[str, dict[str, Any]]] = [
     ("channels", {"layer": "fc1"}),
     ("ranks", {"layer": "fc1"}),
     ("similarity", {"step": 0}),
+    ("differences", {"step": 0, "measure": "maps"}),
+    ("matching", {"layer": "fc1", "step": 0}),
     ("projection", {"layer": "fc1"}),
     ("statistics.csv", {}),
     ("histograms.csv", {"layer": "fc1"}),

@@ -1,6 +1,7 @@
 // What the user can do; each changes the chosen state in state.ts.
 import { batch } from "@preact/signals";
 import { nearestIndex } from "./axis";
+import { chooseStepB } from "./sides";
 import {
   channel,
   focus,
@@ -96,7 +97,12 @@ export function setFocus(letter: "A" | "B"): void {
   });
 }
 
+/** The step that what is in view is compared with: B's in the Compare view, else the reference step. */
 export function chooseReference(wanted: number): void {
+  if (view.value === "compare") {
+    chooseStepB(wanted);
+    return;
+  }
   const steps = stepsInView.value;
   const index = nearestIndex(steps, wanted);
   if (index >= 0) referenceStep.value = steps[index] as number;

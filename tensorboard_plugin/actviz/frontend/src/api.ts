@@ -1,13 +1,16 @@
 // Typed calls of the HTTP routes. The page's <base> is data/plugin/actviz/, so that a route's bare name is its URL.
 import { type Container, decode } from "./container";
+import type { Measure } from "./state";
 import type {
   Channels,
   Estimator,
+  Differences,
   Histograms,
   Inputs,
   LayerStats,
   Layout,
   Maps,
+  Matching,
   Model,
   Projection,
   RunsAnswer,
@@ -100,8 +103,14 @@ export async function fetchLayer(run: string, layer: string, signal?: AbortSigna
   };
 }
 
-export async function fetchHistograms(run: string, layer: string, signal?: AbortSignal): Promise<Histograms> {
-  const { arrays } = await getContainer("histograms", { run, layer }, signal);
+/** Histograms over all steps, or `at` one. */
+export async function fetchHistograms(
+  run: string,
+  layer: string,
+  signal?: AbortSignal,
+  at?: number,
+): Promise<Histograms> {
+  const { arrays } = await getContainer("histograms", { run, layer, from: at, to: at }, signal);
   return {
     run,
     layer,
@@ -113,8 +122,9 @@ export async function fetchHistograms(run: string, layer: string, signal?: Abort
   };
 }
 
-export async function fetchChannels(run: string, layer: string, signal?: AbortSignal): Promise<Channels> {
-  const { header, arrays } = await getContainer("channels", { run, layer }, signal);
+/** Channel profiles over all steps, or `at` one. */
+export async function fetchChannels(run: string, layer: string, signal?: AbortSignal, at?: number): Promise<Channels> {
+  const { header, arrays } = await getContainer("channels", { run, layer, from: at, to: at }, signal);
   return {
     run,
     layer,
@@ -178,6 +188,45 @@ export async function fetchProjection(
     participation: arrays.participation as Float32Array,
     effectiveRank: arrays.effective_rank as Float32Array,
     states: arrays.states as Uint8Array,
+/** A run at a step. */
+export interface RunStep {
+  run: string;
+  step: number;
+}
+
+function pairParameters(a: RunStep, b: RunStep): Parameters {
+  return { run: a.run, step: a.step, other_run: b.run, other_step: b.step };
+}
+
+export async function fetchDifferences(
+  a: RunStep,
+  b: RunStep,
+  measure: Measure,
+  signal?: AbortSignal,
+): Promise<Differences> {
+  const { header, arrays } = await getContainer("differences", { ...pairParameters(a, b), measure }, signal);
+  return {
+    run: a.run,
+    step: a.step,
+    other_run: b.run,
+    other_step: b.step,
+    measure,
+    layers: header.layers as string[],
+    missing: header.missing as [string[], string[]],
+    change: arrays.change as Float32Array,
+    rms: arrays.rms as Float32Array,
+    mean: arrays.mean as Float32Array,
+    nonfinite: arrays.nonfinite as Float32Array,
+  };
+}
+
+export async function fetchMatching(layer: string, a: RunStep, b: RunStep, signal?: AbortSignal): Promise<Matching> {
+  const { header, arrays } = await getContainer("matching", { layer, ...pairParameters(a, b) }, signal);
+  return {
+    channels: arrays.channels as Uint32Array,
+    partners: arrays.partners as Uint32Array,
+    correlation: arrays.correlation as Float32Array,
+    values: header.values as number,
   };
 }
 

@@ -1,6 +1,6 @@
 // Numbers as they are written in the page: three significant digits, U+2212 minus, thin space in thousands.
 
-const MINUS = "\u2212";
+export const MINUS = "\u2212";
 const THIN_SPACE = "\u2009";
 
 function grouped(digits: string): string {
@@ -24,6 +24,12 @@ export function formatNumber(x: number): string {
 export function formatShort(x: number): string {
   const size = Math.abs(x);
   return size >= 0.001 && size < 1 ? (x < 0 ? MINUS : "") + size.toFixed(3) : formatNumber(x);
+}
+
+/** A change: `+1.23`, `−0.0456`; without a plus where it is only a bound, `<0.001`. */
+export function signed(x: number): string {
+  const text = formatNumber(x);
+  return x >= 0.001 ? `+${text}` : text;
 }
 
 /** A tick of an axis: `0.1`, `1`, `10`, `1e+8`. */

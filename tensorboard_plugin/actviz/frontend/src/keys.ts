@@ -1,6 +1,7 @@
 // The keyboard.
 import { firstStep, lastStep, moveChannel, moveLayer, moveStep, swapRuns, toggleFollow, togglePlay } from "./actions";
 import { helpShown, search, VIEWS, view } from "./state";
+import { COMPARE_KEYS } from "./views/compare/keys";
 
 const ACTIONS: Readonly<Record<string, (event: KeyboardEvent) => void>> = {
   ArrowLeft: (event) => moveStep(event.shiftKey ? -10 : -1),
@@ -43,7 +44,7 @@ export function listenToKeys(): void {
     }
     if (target instanceof HTMLSelectElement && event.key !== "Escape") return;
     if (target instanceof HTMLButtonElement && event.key === " ") return;
-    const action = ACTIONS[event.key];
+    const action = (view.value === "compare" ? COMPARE_KEYS[event.key] : undefined) ?? ACTIONS[event.key];
     if (action === undefined) return;
     event.preventDefault();
     action(event);

@@ -12,6 +12,10 @@ export type ChannelSort = "index" | "mean" | "zero";
 export type StatScale = "linear" | "log";
 export type Comparison = "between" | "steps";
 export type Measure = "participation" | "effective";
+export const COMPARE_MODES = ["side", "wipe", "blink", "difference"] as const;
+export type CompareMode = (typeof COMPARE_MODES)[number];
+export const MEASURES = ["rms", "mean", "histogram", "maps", "cka"] as const;
+export type Measure = (typeof MEASURES)[number];
 
 // What the user chose; all of it stands in the URL (url.ts).
 export const view = signal<View>("overview");
@@ -39,6 +43,13 @@ export const comparison = signal<Comparison>("between");
 export const pairLayer = signal<string | null>(null);
 export const measure = signal<Measure>("participation");
 export const following = signal(false);
+/** B's own step in the Compare view; null: the same as A's or, with one run, the reference step. */
+export const stepB = signal<number | null>(null);
+export const compareMode = signal<CompareMode>("side");
+/** By what the Compare view ranks the layers. */
+export const rankBy = signal<Measure>("rms");
+/** Whether each channel of A stands beside its best partner in B, not beside the one of the same number. */
+export const matchChannels = signal(false);
 
 // Passing state, not in the URL.
 export const playing = signal(false);
@@ -76,6 +87,7 @@ export const loggedSteps = computed(() => {
 });
 /** The steps that can be gone to: where one run's maps are shown those of that run, else those of any shown run. */
 export const stepsInView = computed<ArrayLike<number>>(() => {
+  if (view.value === "compare" && runA.value !== null) return timelines.value[runA.value]?.steps ?? [];
   if ((view.value !== "layer" && view.value !== "propagation") || focusedRun.value === null) return loggedSteps.value;
   return timelines.value[focusedRun.value]?.steps ?? [];
 });

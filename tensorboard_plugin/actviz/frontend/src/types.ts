@@ -1,4 +1,5 @@
 // What the HTTP routes answer, decoded; see ../../http_api.md for the meaning of each field.
+import type { Measure } from "./state";
 
 export interface Notice {
   file: string;
@@ -191,4 +192,27 @@ export interface Projection {
   participation: Float32Array;
   effectiveRank: Float32Array;
   states: Uint8Array;
+/** How much each layer differs between A and B; `rms`, `mean` and `nonfinite` are row-major [2, layers]: A's, B's. */
+export interface Differences {
+  run: string;
+  step: number;
+  other_run: string;
+  other_step: number;
+  measure: Measure;
+  layers: string[];
+  /** Layers that A, and those that B lacks. */
+  missing: [string[], string[]];
+  change: Float32Array;
+  rms: Float32Array;
+  mean: Float32Array;
+  nonfinite: Float32Array;
+}
+
+/** Pairs of channels: `channels[i]` of A with `partners[i]` of B; `correlation` NaN where it has no meaning. */
+export interface Matching {
+  channels: Uint32Array;
+  partners: Uint32Array;
+  correlation: Float32Array;
+  /** Values of each channel that the correlation is over. */
+  values: number;
 }

@@ -3,7 +3,9 @@
 import { effect } from "@preact/signals";
 import {
   type ChannelSort,
+  COMPARE_MODES,
   type ColormapName,
+  type CompareMode,
   channel,
   channelSort,
   colormap,
@@ -14,6 +16,14 @@ import {
   layer,
   measure,
   pairLayer,
+  compareMode,
+  focus,
+  following,
+  layer,
+  MEASURES,
+  type Measure,
+  matchChannels,
+  rankBy,
   referenceStep,
   runA,
   runB,
@@ -24,6 +34,7 @@ import {
   stat,
   statScale,
   step,
+  stepB,
   VIEWS,
   type View,
   view,
@@ -52,6 +63,10 @@ function choice<T extends string>(name: string, state: { value: T }, allowed: re
 
 function text(name: string, state: { value: string | null }): Field {
   return { name, get: () => state.value, set: (value) => (state.value = value) };
+}
+
+function flag(name: string, state: { value: boolean }): Field {
+  return { name, get: () => (state.value ? "1" : null), set: (value) => (state.value = value === "1") };
 }
 
 function whole(name: string, state: { value: number | null }): Field {
@@ -97,6 +112,11 @@ const FIELDS: readonly Field[] = [
     get: () => (following.value ? "1" : null),
     set: (value) => (following.value = value === "1"),
   },
+  flag("follow", following),
+  whole("stepB", stepB),
+  choice<CompareMode>("mode", compareMode, COMPARE_MODES),
+  choice<Measure>("rank", rankBy, MEASURES),
+  flag("match", matchChannels),
 ];
 
 /** The hash for these fields: `#actviz&name=value&...`. */

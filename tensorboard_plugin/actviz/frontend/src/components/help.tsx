@@ -1,5 +1,6 @@
 // The keys. A sheet beside the picture, not a dialogue before it.
-import { helpShown } from "../state";
+import { helpShown, view } from "../state";
+import { COMPARE_HELP } from "../views/compare/keys";
 
 const KEYS: readonly (readonly [string, string])[] = [
   ["← →", "former, next logged step (Shift: ten)"],
@@ -15,14 +16,14 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["?", "this"],
   ["arrows, Enter", "in a matrix of Similarity: go to a cell, choose it"],
   ["click", "a step, a layer, a channel; again: open it"],
-  ["Alt-click", "reference step of the histogram"],
+  ["Alt-click", "reference step of the histogram; in Compare, B's step"],
 ];
 
 export function Help() {
   if (!helpShown.value) return null;
   return (
     <dl class="help" aria-label="Keys" data-testid="help">
-      {KEYS.map(([key, does]) => (
+      {[...KEYS, ...(view.value === "compare" ? COMPARE_HELP : [])].map(([key, does]) => (
         <>
           <dt>
             <kbd>{key}</kbd>

@@ -1,6 +1,6 @@
 // The time line: it drives every view.
 import { useEffect } from "preact/hooks";
-import { chooseStep, moveStep, toggleFollow, togglePlay } from "../actions";
+import { chooseReference, chooseStep, moveStep, toggleFollow, togglePlay } from "../actions";
 import { nearestIndex } from "../axis";
 import { runColour } from "../colour";
 import { AXIS_TOP, drawTimeline, LANE_HEIGHT, LANES_TOP, MARK_TOP } from "../draw/timeline";
@@ -22,6 +22,7 @@ import {
 import { indexOfStep } from "../stats";
 import { Canvas } from "./canvas";
 import { Cursors } from "./frame";
+import { PlayheadB } from "./playhead";
 
 const HEIGHT = 87;
 const SPEEDS = [1, 2, 5, 10, 20, 50];
@@ -157,12 +158,16 @@ export function TimeLine() {
       aria-valuenow={position ?? axis.value.first}
       title={snapped >= 0 ? `nearest logged step: ${formatCount(steps[snapped] as number)}` : ""}
       onPointerDown={(event) => {
+        if (event.altKey) {
+          chooseReference(at(event));
+          return;
+        }
         event.currentTarget.setPointerCapture(event.pointerId);
         chooseStep(at(event));
       }}
       onPointerMove={(event) => {
         hoverStep.value = at(event);
-        if (event.buttons === 1) chooseStep(at(event));
+        if (event.buttons === 1 && !event.altKey) chooseStep(at(event));
       }}
       onPointerLeave={() => {
         hoverStep.value = null;
@@ -181,6 +186,7 @@ export function TimeLine() {
           {formatCount(position)}
         </div>
       )}
+      <PlayheadB />
       {marks.length > 0 && (
         <div class="lane-name" style={{ top: `${MARK_TOP + 3}px` }}>
           mark
