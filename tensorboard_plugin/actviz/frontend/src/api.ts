@@ -3,8 +3,8 @@ import { type Container, decode } from "./container";
 import type { Measure } from "./state";
 import type {
   Channels,
-  Estimator,
   Differences,
+  Estimator,
   Histograms,
   Inputs,
   LayerStats,
@@ -188,6 +188,9 @@ export async function fetchProjection(
     participation: arrays.participation as Float32Array,
     effectiveRank: arrays.effective_rank as Float32Array,
     states: arrays.states as Uint8Array,
+  };
+}
+
 /** A run at a step. */
 export interface RunStep {
   run: string;

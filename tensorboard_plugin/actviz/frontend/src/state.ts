@@ -11,7 +11,7 @@ export type ColormapName = "activations" | "viridis" | "cividis" | "inferno" | "
 export type ChannelSort = "index" | "mean" | "zero";
 export type StatScale = "linear" | "log";
 export type Comparison = "between" | "steps";
-export type Measure = "participation" | "effective";
+export type Dimensions = "participation" | "effective";
 export const COMPARE_MODES = ["side", "wipe", "blink", "difference"] as const;
 export type CompareMode = (typeof COMPARE_MODES)[number];
 export const MEASURES = ["rms", "mean", "histogram", "maps", "cka"] as const;
@@ -41,7 +41,7 @@ export const statScale = signal<StatScale>("log");
 export const estimator = signal<Estimator>("unbiased");
 export const comparison = signal<Comparison>("between");
 export const pairLayer = signal<string | null>(null);
-export const measure = signal<Measure>("participation");
+export const dimensions = signal<Dimensions>("participation");
 export const following = signal(false);
 /** B's own step in the Compare view; null: the same as A's or, with one run, the reference step. */
 export const stepB = signal<number | null>(null);

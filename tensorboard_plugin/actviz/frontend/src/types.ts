@@ -192,6 +192,8 @@ export interface Projection {
   participation: Float32Array;
   effectiveRank: Float32Array;
   states: Uint8Array;
+}
+
 /** How much each layer differs between A and B; `rms`, `mean` and `nonfinite` are row-major [2, layers]: A's, B's. */
 export interface Differences {
   run: string;

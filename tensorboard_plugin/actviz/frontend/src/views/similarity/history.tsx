@@ -9,7 +9,7 @@ import { hatch } from "../../draw/texture";
 import { formatNumber } from "../../format";
 import { FONT, palette } from "../../palette";
 import { reachOf } from "../../similarity";
-import { axis, dark, layer, mainWidth, measure, scaleMode, step } from "../../state";
+import { axis, dark, dimensions, layer, mainWidth, scaleMode, step } from "../../state";
 import { indexOfStep } from "../../stats";
 import { GramState, type Inputs, type Projection } from "../../types";
 import type { Side } from "./panels";
@@ -185,7 +185,7 @@ function RowSwatch({ of }: { of: Side }) {
 }
 
 function dimensionsOf(history: Projection): Float32Array {
-  return measure.value === "participation" ? history.participation : history.effectiveRank;
+  return dimensions.value === "participation" ? history.participation : history.effectiveRank;
 }
 
 export function Dimensions({ runs, height }: { runs: readonly RunHistory[]; height: number }) {
@@ -199,7 +199,7 @@ export function Dimensions({ runs, height }: { runs: readonly RunHistory[]; heig
     const index = indexOfStep(history.steps, step.value);
     return { of, value: index < 0 ? null : (dimensionsOf(history)[index] as number), state: history.states[index] };
   });
-  const label = measure.value === "participation" ? "participation ratio" : "effective rank";
+  const label = dimensions.value === "participation" ? "participation ratio" : "effective rank";
   const words = values.map(({ of, value, state }) => `run ${of.letter} ${valueWords(value, state)}`).join(", ");
   const most = known.length > 0 ? Math.max(...known.map(({ history }) => history.samples)) - 1 : 0;
   return (
@@ -210,9 +210,9 @@ export function Dimensions({ runs, height }: { runs: readonly RunHistory[]; heig
           class="hint"
           data-testid="measure"
           aria-label="How dimensions are counted"
-          value={measure.value}
+          value={dimensions.value}
           onChange={(event) => {
-            measure.value = event.currentTarget.value as typeof measure.value;
+            dimensions.value = event.currentTarget.value as typeof dimensions.value;
           }}
         >
           <option value="participation">participation ratio</option>
@@ -228,12 +228,12 @@ export function Dimensions({ runs, height }: { runs: readonly RunHistory[]; heig
           width={mainWidth.value}
           height={height}
           data-testid="dimensions-plot"
-          deps={[...known.map(({ history }) => history), measure.value, height]}
+          deps={[...known.map(({ history }) => history), dimensions.value, height]}
           role="img"
           aria-label={`Dimensions used by ${layer.value}, ${label}, at step ${step.value}: ${words}`}
           draw={(context, canvas) => {
             drawDimensions(context, lines, axis.value, height, palette.value);
-            canvas.dataset.measure = measure.value;
+            canvas.dataset.measure = dimensions.value;
           }}
         />
         <div class="lane-values" data-testid="dimensions-values">
