@@ -83,8 +83,9 @@ export async function fetchStats(
   };
 }
 
-export async function fetchLayer(run: string, layer: string, signal?: AbortSignal): Promise<LayerStats> {
-  const { header, arrays } = await getContainer("layer", { run, layer }, signal);
+/** All statistics of one layer, of all steps or of one; the limits are of the whole run either way. */
+export async function fetchLayer(run: string, layer: string, signal?: AbortSignal, step?: number): Promise<LayerStats> {
+  const { header, arrays } = await getContainer("layer", { run, layer, from: step, to: step }, signal);
   return {
     run,
     layer,
@@ -110,8 +111,13 @@ export async function fetchHistograms(run: string, layer: string, signal?: Abort
   };
 }
 
-export async function fetchChannels(run: string, layer: string, signal?: AbortSignal): Promise<Channels> {
-  const { header, arrays } = await getContainer("channels", { run, layer }, signal);
+export async function fetchChannels(
+  run: string,
+  layer: string,
+  signal?: AbortSignal,
+  columns?: number,
+): Promise<Channels> {
+  const { header, arrays } = await getContainer("channels", { run, layer, columns }, signal);
   return {
     run,
     layer,
@@ -126,6 +132,11 @@ export async function fetchChannels(run: string, layer: string, signal?: AbortSi
 
 export async function fetchMaps(run: string, layer: string, step: number, signal?: AbortSignal): Promise<Maps> {
   return asMaps(await getContainer("maps", { run, layer, step }, signal));
+}
+
+/** Attention weights as maps, a channel a head. */
+export async function fetchAttention(run: string, layer: string, step: number, signal?: AbortSignal): Promise<Maps> {
+  return asMaps(await getContainer("attention", { run, layer, step }, signal));
 }
 
 export async function fetchInputs(run: string, step: number, signal?: AbortSignal): Promise<Inputs> {

@@ -10,6 +10,7 @@ export type ScaleMode = "map" | "layer" | "locked";
 export type ColormapName = "activations" | "viridis" | "cividis" | "inferno" | "grey";
 export type ChannelSort = "index" | "mean" | "zero";
 export type StatScale = "linear" | "log";
+export type ChannelChoice = "index" | "largest" | "changed";
 
 // What the user chose; all of it stands in the URL (url.ts).
 export const view = signal<View>("overview");
@@ -32,12 +33,20 @@ export const channelSort = signal<ChannelSort>("index");
 export const stat = signal("rms");
 export const statScale = signal<StatScale>("log");
 export const following = signal(false);
+/** Propagation: which of a wide layer's channels are shown. */
+export const channelChoice = signal<ChannelChoice>("index");
+/** Propagation: positions of the samples side by side; fewer than two: `sample` alone. */
+export const sideBySide = signal<readonly number[]>([]);
+/** Propagation: blocks that were folded or unfolded by hand. */
+export const toggledBlocks = signal<readonly string[]>([]);
 
 // Passing state, not in the URL.
 export const playing = signal(false);
 export const stepsPerSecond = signal(10);
 /** The channels of the Layer view in the order in which its grid shows them. */
 export const shownChannels = signal<readonly number[]>([]);
+/** The layers that the keys up and down go to; null: all. */
+export const layerStops = signal<readonly string[] | null>(null);
 export const hoverStep = signal<number | null>(null);
 export const search = signal("");
 export const helpShown = signal(false);

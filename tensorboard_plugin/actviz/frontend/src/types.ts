@@ -60,7 +60,12 @@ export interface LayerInfo {
   shape?: number[];
   dtype?: string;
   layout?: Layout | null;
+  channel_axis?: number | null;
   parameters?: number;
+  /** Names of the layers whose output it takes; `input` is the model's. */
+  inputs?: string[];
+  /** The kinds of record that there are of it. */
+  records?: string[];
 }
 
 export interface ModuleInfo {
@@ -76,6 +81,8 @@ export interface Model {
   model: string | null;
   layers: LayerInfo[];
   modules: ModuleInfo[];
+  /** The places with attention weights. */
+  attention: string[];
   session: Record<string, unknown>;
 }
 

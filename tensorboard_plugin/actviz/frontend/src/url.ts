@@ -2,9 +2,11 @@
 // name of the tab: #actviz&run=lr-0.05&layer=conv1&step=300.
 import { effect } from "@preact/signals";
 import {
+  type ChannelChoice,
   type ChannelSort,
   type ColormapName,
   channel,
+  channelChoice,
   channelSort,
   colormap,
   focus,
@@ -17,9 +19,11 @@ import {
   type StatScale,
   sample,
   scaleMode,
+  sideBySide,
   stat,
   statScale,
   step,
+  toggledBlocks,
   VIEWS,
   type View,
   view,
@@ -84,6 +88,20 @@ const FIELDS: readonly Field[] = [
     STATISTICS.map(([name]) => name),
   ),
   choice<StatScale>("statScale", statScale, ["linear", "log"]),
+  choice<ChannelChoice>("channels", channelChoice, ["index", "largest", "changed"]),
+  {
+    name: "samples",
+    get: () => (sideBySide.value.length > 1 ? sideBySide.value.join(",") : null),
+    set: (value) => {
+      const positions = value.split(",").map(Number);
+      if (positions.every((each) => Number.isInteger(each) && each >= 0)) sideBySide.value = positions.slice(0, 4);
+    },
+  },
+  {
+    name: "blocks",
+    get: () => (toggledBlocks.value.length > 0 ? toggledBlocks.value.join(",") : null),
+    set: (value) => (toggledBlocks.value = value.split(",")),
+  },
   {
     name: "follow",
     get: () => (following.value ? "1" : null),
