@@ -195,9 +195,10 @@ def test_each_row_shows_the_logged_maps_of_its_layer_step_and_sample(page: Page,
     record = board.record("maps", run=DIGITS, layer="conv1", step=25)
     expect(maps_of(tab, "conv1")).to_have_attribute("data-step", "25")
     text = row_of(tab, "conv1").inner_text()
-    assert "16×26×26" in text
+    assert "16\u00d726\u00d726" in text
     largest = re.search(r"max (\S+)", text)
-    assert largest and float(largest[1].rstrip(",")) == pytest.approx(record.arrays["high"][7].max(), rel=5e-3)
+    assert largest
+    assert float(largest[1].rstrip(",")) == pytest.approx(record.arrays["high"][7].max(), rel=5e-3)
 
 
 def test_the_pictures_of_a_network_with_skip_connections_and_its_arcs(page: Page, board: TensorBoard) -> None:
@@ -299,7 +300,7 @@ def test_the_prediction_and_its_probability_are_the_models(page: Page, board: Te
 
 def probability_bounds(text: str) -> tuple[float, float]:
     """Return the interval that a written probability stands for."""
-    found = re.search(r"p ([<>]?)\s*([\d.]+)(?:–([\d.]+))?", text)
+    found = re.search(r"p ([<>]?)\s*([\d.]+)(?:\u2013([\d.]+))?", text)
     assert found, text
     sign, first, last = found[1], float(found[2]), found[3]
     half = 0.5 * 10.0 ** -len(found[2].split(".")[1])

@@ -17,7 +17,7 @@ import "./propagation.css";
 
 export { PropagationControls } from "./propagation/controls";
 
-const TEXT_WIDTH = 136;
+const TEXT_WIDTH = 152;
 const MARGIN = 16;
 /** Rows so far out of sight are made all the same. */
 const AROUND = 300;
