@@ -137,11 +137,15 @@ READ = """(canvas) => {
 
 
 def check_picture(canvas: Locator, board: TensorBoard, kind: str = "maps") -> tuple[int, int]:
-    """Compare a row's pixels with the record of what it says that it shows; return its step, and how many maps were compared.
+    """Compare a row's pixels with the record of what it says that it shows; return its step, and how many maps were compared."""
+    return check_pixels(canvas.evaluate(READ), board, kind)
+
+
+def check_pixels(shown: dict[str, Any], board: TensorBoard, kind: str = "maps") -> tuple[int, int]:
+    """The same of what was read.
 
     With the grey scale from each map's own lowest to its highest value, code q of 0..254 has the grey round(255 q / 254).
     """
-    shown = canvas.evaluate(READ)
     step, layer = int(shown["step"]), shown["layer"]
     record = board.record(kind, run=shown["run"], layer=layer, step=step)
     red = np.array(shown["red"], int).reshape(shown["height"], shown["width"])
@@ -227,23 +231,26 @@ def test_the_pictures_of_a_network_with_skip_connections_and_its_arcs(page: Page
 def test_quick_stepping_never_shows_a_picture_under_another_steps_label(page: Page, board: TensorBoard) -> None:
     tab = open_view(page, board, run="resnet", step=0, sample=1, scale="map", colormap="grey")
     expect(maps_of(tab, "stem")).to_have_attribute("data-step", "0", timeout=10_000)
-    page.route("**/maps?*", lambda route: (page.wait_for_timeout(25), route.continue_()))
+    page.route("**/maps?*", lambda route: (page.wait_for_timeout(60), route.continue_()))
     seen = set()
-    labels = """rows => rows.map(row => {
-      const canvas = row.querySelector('[data-testid=score-maps]');
-      const stale = row.querySelector('[data-testid=stale]');
-      return canvas && [+canvas.dataset.step, stale && parseInt(stale.textContent.replace('step ', ''))];
-    }).filter(Boolean)"""
+    at_once = """score => {
+      const rows = [...score.querySelectorAll("[data-testid=score-row]")].flatMap(row => {
+        const canvas = row.querySelector("[data-testid=score-maps]");
+        const stale = row.querySelector("[data-testid=stale]");
+        return canvas ? [[+canvas.dataset.step, stale && parseInt(stale.textContent.replace("step ", ""))]] : [];
+      });
+      const read = READ;
+      return [rows, read(score.querySelector('[data-layer="layer1.0.conv1"] [data-testid=score-maps]'))];
+    }""".replace("READ", READ)
     for pressed in range(11):
         page.keyboard.press("ArrowRight")
-        current = int(str(tab.get_by_test_id("current-step").get_attribute("data-step")))
-        assert current == pressed + 1
-        rows = tab.get_by_test_id("score-row").evaluate_all(labels)
+        rows, shown = tab.get_by_test_id("score").evaluate(at_once)
+        current = pressed + 1
+        expect(tab.get_by_test_id("current-step")).to_have_attribute("data-step", str(current))
         for picture, stale in rows:
             assert stale == (None if picture == current else picture)
             seen.add(picture == current)
-        if pressed % 4 == 1:
-            check_picture(maps_of(tab, "layer1.0.conv1"), board)
+        check_pixels(shown, board)
     assert False in seen, "the requests were slow enough that former pictures stood"
     expect(maps_of(tab, "stem")).to_have_attribute("data-step", "11", timeout=20_000)
     expect(tab.get_by_test_id("stale")).to_have_count(0, timeout=20_000)
@@ -359,7 +366,8 @@ def test_blocks_fold_and_unfold(page: Page, board: TensorBoard) -> None:
     tab.locator('[data-testid=block-head][data-block="layer1.0"]').click()
     folded = tab.locator("[data-testid=score-row][data-kind=folded]")
     expect(folded).to_have_attribute("data-layer", "layer1.0/relu")
-    expect(folded).to_have_class(re.compile("selected"))  # what was chosen inside gave way to what is seen
+    expect(folded).to_have_class(re.compile("selected"))
+    expect(tab.get_by_test_id("layer-title")).to_have_attribute("title", "layer1.0/relu")  # what was chosen inside gave way to it
     expect(maps_of(tab, "layer1.0/relu")).to_have_attribute("data-step", "5")
     check_picture(maps_of(tab, "layer1.0/relu"), board)
     assert tab.locator('[data-testid=arc][data-from="stem"]').count() == 0
@@ -434,3 +442,26 @@ def test_a_wide_layer_shows_the_channels_that_fit_the_largest_on_demand(page: Pa
     expect(maps_of(tab, "pool1")).to_have_attribute("data-channels", ",".join(map(str, largest)))
     expect(row_of(tab, "conv1")).to_contain_text(f"{len(in_order)} of 16")
     eventually(lambda: "channels=largest" in page.url)
+
+
+def test_only_rows_in_sight_are_fetched(page: Page, board: TensorBoard) -> None:
+    asked: set[str] = set()
+
+    def note(url: str) -> None:
+        parts = urllib.parse.urlsplit(url)
+        if parts.path.endswith("/maps"):
+            asked.update(urllib.parse.parse_qs(parts.query)["layer"])
+
+    page.on("request", lambda request: note(request.url))
+    page.set_viewport_size({"width": 1440, "height": 560})
+    tab = open_view(page, board, run="resnet", step=4, layer="stem")
+    expect(maps_of(tab, "layer1.0.conv1")).to_have_attribute("data-step", "4", timeout=10_000)
+    page.wait_for_timeout(500)
+    assert "stem" in asked
+    assert not asked & {"layer1.1.conv2", "layer1.1/relu", "pool"}
+    row_count = tab.get_by_test_id("score-row").count()
+    for _ in range(14):
+        page.keyboard.press("ArrowDown")
+    expect(row_of(tab, "fc")).to_be_in_viewport()
+    expect(maps_of(tab, "pool")).to_have_attribute("data-step", "4", timeout=10_000)
+    assert tab.get_by_test_id("score-row").count() <= row_count + 6

@@ -94,7 +94,8 @@ const FIELDS: readonly Field[] = [
     get: () => (sideBySide.value.length > 1 ? sideBySide.value.join(",") : null),
     set: (value) => {
       const positions = value.split(",").map(Number);
-      if (positions.every((each) => Number.isInteger(each) && each >= 0)) sideBySide.value = positions.slice(0, 4);
+      if (positions.every((each) => Number.isInteger(each) && each >= 0))
+        sideBySide.value = [...new Set(positions)].slice(0, 4);
     },
   },
   {

@@ -111,14 +111,17 @@ function Score({ run, model, available }: { run: string; model: Model; available
     };
   }, []);
   const goal = pulse.value ?? score.rows.findIndex((row) => hasNode(row) && row.layers.includes(layer.value ?? ""));
+  const goalTop = goal === INPUT_ROW ? null : score.rows[goal]?.top;
   useLayoutEffect(() => {
     const row = score.rows[goal];
     const element = scroller.current;
-    if (row === undefined || element === null) return;
+    if (element === null) return;
+    if (pulse.value === INPUT_ROW) element.scrollTop = 0;
+    if (row === undefined) return;
     const { scrollTop, clientHeight } = element;
     if (row.top < scrollTop) element.scrollTop = row.top;
     else if (row.top + row.height > scrollTop + clientHeight) element.scrollTop = row.top + row.height - clientHeight;
-  }, [goal, score]);
+  }, [goal, goalTop]);
 
   const [from, to] = [seen.top - AROUND, seen.top + seen.height + AROUND];
   const [first, end] = rowsBetween(score.rows, from, to);

@@ -4,14 +4,14 @@ import { lut } from "../../colour";
 import { Canvas } from "../../components/canvas";
 import { type BarText, drawBars, drawChannels, drawSequence, drawUnits } from "../../draw/score";
 import { type ScaleLimits, scaleLimits } from "../../maps";
-import { palette } from "../../palette";
+import { FONT, palette } from "../../palette";
 import { channelCount } from "../../rows";
 import { channel, colormap, dark, layer, layerInfo, scaleMode } from "../../state";
 import type { LayerStats, Maps } from "../../types";
 import type { ShownMaps } from "../layer/data";
 import { hoverChannel } from "./data";
 import { formatProbability, type Interval, predict } from "./logits";
-import { PANEL_GAP, type ScoreRow } from "./score";
+import { PANEL_GAP, type Picture, type ScoreRow } from "./score";
 import { layerOf, type Shared } from "./shared";
 
 interface PictureProps {
@@ -22,7 +22,7 @@ interface PictureProps {
   limits: LayerStats | null;
 }
 
-export function Picture({ row, shared, shown, channels, limits: known }: PictureProps) {
+export function RowPictures({ row, shared, shown, channels, limits: known }: PictureProps) {
   const { maps, key } = shown;
   const { ratio, panelWidth } = shared;
   const { picture, family } = row;
@@ -41,6 +41,7 @@ export function Picture({ row, shared, shown, channels, limits: known }: Picture
       const at = maps.samples.indexOf(id);
       const columns = { left, pitch, tile: family.tile / ratio, ratio };
       if (at < 0) {
+        context.font = FONT;
         context.fillStyle = palette.value.ink3;
         context.fillText(`of sample ${id} the log keeps no map here`, left, 12);
         continue;
@@ -108,6 +109,14 @@ function barTexts(maps: Maps, at: number, logits: boolean): BarText[] {
   }));
 }
 
+/** What a column of a picture is. */
+const COLUMN: Partial<Record<Picture, string>> = {
+  channels: "channel",
+  vector: "unit",
+  bars: "unit",
+  sequence: "feature",
+};
+
 /** CSS pixels of a column's left edge and width within a panel, and how many channels there are; null where columns are no channels. */
 function columnsOf(row: ScoreRow, shared: Shared, maps: Maps) {
   const { ratio } = shared;
@@ -149,12 +158,14 @@ function Marks({
   const mine = layer.value === layerOf(row) || channelCount(layerInfo.value ?? undefined) === columns.count;
   const hovered = hoverChannel.value !== null && hoverChannel.value.count === columns.count;
   const marks = [
-    { name: "score-hover", column: place(hovered ? (hoverChannel.value?.channel ?? null) : null) },
-    { name: "score-chosen", column: place(mine ? channel.value : null) },
-  ];
+    { name: "score-chosen", of: mine ? channel.value : null },
+    { name: "score-hover", of: hovered ? (hoverChannel.value?.channel ?? null) : null },
+  ].map((mark) => ({ ...mark, column: place(mark.of) }));
+  // The number stands once, above the first row of those that share the columns.
+  const leads = row.info.name === row.family.first;
   return (
     <>
-      {marks.flatMap(({ name, column }) =>
+      {marks.flatMap(({ name, of, column }) =>
         column < 0
           ? []
           : shared.samples.map((id, panel) => (
@@ -166,7 +177,9 @@ function Marks({
                   width: `${columns.width + 4}px`,
                   height: `${height + 2}px`,
                 }}
-              />
+              >
+                {leads && panel === 0 && <span>{`${COLUMN[row.picture] ?? ""} ${of}`}</span>}
+              </div>
             )),
       )}
     </>

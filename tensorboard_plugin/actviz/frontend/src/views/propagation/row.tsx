@@ -9,7 +9,7 @@ import type { LayerStats } from "../../types";
 import type { ShownMaps } from "../layer/data";
 import { chooseChannels } from "./channels";
 import { usePicture, useProfile, useRunLimits } from "./data";
-import { Picture } from "./picture";
+import { RowPictures } from "./picture";
 import { pulse } from "./pulse";
 import type { ScoreRow } from "./score";
 import { layerOf, type Shared } from "./shared";
@@ -80,7 +80,7 @@ function PicturedRow({ row, index, shared }: { row: ScoreRow; index: number; sha
         {words !== null ? (
           <p class="row-words">{words}</p>
         ) : shown !== null ? (
-          <Picture row={row} shared={shared} shown={shown} channels={channels} limits={scale.limits} />
+          <RowPictures row={row} shared={shared} shown={shown} channels={channels} limits={scale.limits} />
         ) : (
           <div class="empty-row" style={{ height: `${Math.max(20, row.pictureHeight)}px` }} />
         )}
