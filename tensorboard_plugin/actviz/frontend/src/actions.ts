@@ -1,12 +1,14 @@
 // What the user can do; each changes the chosen state in state.ts.
 import { batch } from "@preact/signals";
 import { nearestIndex } from "./axis";
+import { channelCount } from "./rows";
 import { chooseStepB } from "./sides";
 import {
   channel,
   focus,
   following,
   layer,
+  layerStops,
   layers,
   playing,
   referenceStep,
@@ -49,7 +51,7 @@ export function lastStep(): void {
 }
 
 export function moveLayer(by: number): void {
-  const names = layers.value.map((info) => info.name);
+  const names = layerStops.value ?? layers.value.map((info) => info.name);
   if (names.length === 0) return;
   const here = names.indexOf(layer.value ?? "");
   chooseLayer(names[Math.max(0, Math.min(names.length - 1, here + by))] as string);
@@ -58,8 +60,10 @@ export function moveLayer(by: number): void {
 export function chooseLayer(name: string): void {
   if (layer.value === name) return;
   batch(() => {
+    // A channel goes on from convolution to ReLU to pooling, where there are as many.
+    const countOf = (of: string | null) => channelCount(layers.value.find((info) => info.name === of));
+    if (countOf(name) === null || countOf(name) !== countOf(layer.value)) channel.value = null;
     layer.value = name;
-    channel.value = null;
   });
 }
 

@@ -89,8 +89,9 @@ export async function fetchStats(
   };
 }
 
-export async function fetchLayer(run: string, layer: string, signal?: AbortSignal): Promise<LayerStats> {
-  const { header, arrays } = await getContainer("layer", { run, layer }, signal);
+/** All statistics of one layer, of all steps or of one; the limits are of the whole run either way. */
+export async function fetchLayer(run: string, layer: string, signal?: AbortSignal, step?: number): Promise<LayerStats> {
+  const { header, arrays } = await getContainer("layer", { run, layer, from: step, to: step }, signal);
   return {
     run,
     layer,
@@ -103,14 +104,20 @@ export async function fetchLayer(run: string, layer: string, signal?: AbortSigna
   };
 }
 
-/** Histograms over all steps, or `at` one. */
+/** Some of the steps: those from `from` to `to`, and at most `columns` of them. */
+export interface StepRange {
+  from?: number | undefined;
+  to?: number | undefined;
+  columns?: number | undefined;
+}
+
 export async function fetchHistograms(
   run: string,
   layer: string,
   signal?: AbortSignal,
-  at?: number,
+  range: StepRange = {},
 ): Promise<Histograms> {
-  const { arrays } = await getContainer("histograms", { run, layer, from: at, to: at }, signal);
+  const { arrays } = await getContainer("histograms", { run, layer, ...range }, signal);
   return {
     run,
     layer,
@@ -122,9 +129,13 @@ export async function fetchHistograms(
   };
 }
 
-/** Channel profiles over all steps, or `at` one. */
-export async function fetchChannels(run: string, layer: string, signal?: AbortSignal, at?: number): Promise<Channels> {
-  const { header, arrays } = await getContainer("channels", { run, layer, from: at, to: at }, signal);
+export async function fetchChannels(
+  run: string,
+  layer: string,
+  signal?: AbortSignal,
+  range: StepRange = {},
+): Promise<Channels> {
+  const { header, arrays } = await getContainer("channels", { run, layer, ...range }, signal);
   return {
     run,
     layer,
@@ -139,6 +150,11 @@ export async function fetchChannels(run: string, layer: string, signal?: AbortSi
 
 export async function fetchMaps(run: string, layer: string, step: number, signal?: AbortSignal): Promise<Maps> {
   return asMaps(await getContainer("maps", { run, layer, step }, signal));
+}
+
+/** Attention weights as maps, a channel a head. */
+export async function fetchAttention(run: string, layer: string, step: number, signal?: AbortSignal): Promise<Maps> {
+  return asMaps(await getContainer("attention", { run, layer, step }, signal));
 }
 
 export async function fetchInputs(run: string, step: number, signal?: AbortSignal): Promise<Inputs> {

@@ -2,6 +2,8 @@
 import { firstStep, lastStep, moveChannel, moveLayer, moveStep, swapRuns, toggleFollow, togglePlay } from "./actions";
 import { helpShown, search, VIEWS, view } from "./state";
 import { COMPARE_KEYS } from "./views/compare/keys";
+import { togglePulse } from "./views/propagation/pulse";
+import { openChosen } from "./views/propagation/toggle";
 
 const ACTIONS: Readonly<Record<string, (event: KeyboardEvent) => void>> = {
   ArrowLeft: (event) => moveStep(event.shiftKey ? -10 : -1),
@@ -15,6 +17,12 @@ const ACTIONS: Readonly<Record<string, (event: KeyboardEvent) => void>> = {
   " ": togglePlay,
   f: toggleFollow,
   x: swapRuns,
+  Enter: () => {
+    if (view.value === "propagation") openChosen();
+  },
+  p: () => {
+    if (view.value === "propagation") togglePulse();
+  },
   ...Object.fromEntries(
     VIEWS.map((name, index) => [
       String(index + 1),
@@ -43,7 +51,7 @@ export function listenToKeys(): void {
       target.blur();
     }
     if (target instanceof HTMLSelectElement && event.key !== "Escape") return;
-    if (target instanceof HTMLButtonElement && event.key === " ") return;
+    if (target instanceof HTMLButtonElement && (event.key === " " || event.key === "Enter")) return;
     const action = (view.value === "compare" ? COMPARE_KEYS[event.key] : undefined) ?? ACTIONS[event.key];
     if (action === undefined) return;
     event.preventDefault();

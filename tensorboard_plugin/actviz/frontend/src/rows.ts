@@ -45,6 +45,11 @@ export function typeOf(info: LayerInfo): string {
   return info.type === undefined || label.split(":")[0] === info.type ? "" : info.type;
 }
 
+/** How many channels, units or features a layer's output has; null where that is not known. */
+export function channelCount(info: LayerInfo | undefined): number | null {
+  return info?.shape?.[info.channel_axis ?? 1] ?? null;
+}
+
 /** Whether a layer's name has the text, or matches the glob, in `search`. */
 export function matches(name: string, text: string): boolean {
   if (text === "") return true;

@@ -16,6 +16,7 @@ export const COMPARE_MODES = ["side", "wipe", "blink", "difference"] as const;
 export type CompareMode = (typeof COMPARE_MODES)[number];
 export const MEASURES = ["rms", "mean", "histogram", "maps", "cka"] as const;
 export type Measure = (typeof MEASURES)[number];
+export type ChannelChoice = "index" | "largest" | "changed";
 
 // What the user chose; all of it stands in the URL (url.ts).
 export const view = signal<View>("overview");
@@ -50,12 +51,20 @@ export const compareMode = signal<CompareMode>("side");
 export const rankBy = signal<Measure>("rms");
 /** Whether each channel of A stands beside its best partner in B, not beside the one of the same number. */
 export const matchChannels = signal(false);
+/** Propagation: which of a wide layer's channels are shown. */
+export const channelChoice = signal<ChannelChoice>("index");
+/** Propagation: positions of the samples side by side; fewer than two: `sample` alone. */
+export const sideBySide = signal<readonly number[]>([]);
+/** Propagation: blocks that were folded or unfolded by hand. */
+export const toggledBlocks = signal<readonly string[]>([]);
 
 // Passing state, not in the URL.
 export const playing = signal(false);
 export const stepsPerSecond = signal(10);
 /** The channels of the Layer view in the order in which its grid shows them. */
 export const shownChannels = signal<readonly number[]>([]);
+/** The layers that the keys up and down go to; null: all. */
+export const layerStops = signal<readonly string[] | null>(null);
 export const hoverStep = signal<number | null>(null);
 export const search = signal("");
 export const helpShown = signal(false);

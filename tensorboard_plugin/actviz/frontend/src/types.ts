@@ -61,8 +61,12 @@ export interface LayerInfo {
   shape?: number[];
   dtype?: string;
   layout?: Layout | null;
+  channel_axis?: number | null;
   parameters?: number;
   /** Kinds of record that there are of it: `layer`, `maps`, `gram`... */
+  /** Names of the layers whose output it takes; `input` is the model's. */
+  inputs?: string[];
+  /** The kinds of record that there are of it. */
   records?: string[];
 }
 
@@ -79,6 +83,8 @@ export interface Model {
   model: string | null;
   layers: LayerInfo[];
   modules: ModuleInfo[];
+  /** The places with attention weights. */
+  attention: string[];
   session: Record<string, unknown>;
 }
 

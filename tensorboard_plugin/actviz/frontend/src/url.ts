@@ -2,11 +2,13 @@
 // name of the tab: #actviz&run=lr-0.05&layer=conv1&step=300.
 import { effect } from "@preact/signals";
 import {
+  type ChannelChoice,
   type ChannelSort,
   COMPARE_MODES,
   type ColormapName,
   type CompareMode,
   channel,
+  channelChoice,
   channelSort,
   colormap,
   compareMode,
@@ -28,10 +30,12 @@ import {
   type StatScale,
   sample,
   scaleMode,
+  sideBySide,
   stat,
   statScale,
   step,
   stepB,
+  toggledBlocks,
   VIEWS,
   type View,
   view,
@@ -109,6 +113,21 @@ const FIELDS: readonly Field[] = [
   choice<CompareMode>("mode", compareMode, COMPARE_MODES),
   choice<Measure>("rank", rankBy, MEASURES),
   flag("match", matchChannels),
+  choice<ChannelChoice>("channels", channelChoice, ["index", "largest", "changed"]),
+  {
+    name: "samples",
+    get: () => (sideBySide.value.length > 1 ? sideBySide.value.join(",") : null),
+    set: (value) => {
+      const positions = value.split(",").map(Number);
+      if (positions.every((each) => Number.isInteger(each) && each >= 0))
+        sideBySide.value = [...new Set(positions)].slice(0, 4);
+    },
+  },
+  {
+    name: "blocks",
+    get: () => (toggledBlocks.value.length > 0 ? toggledBlocks.value.join(",") : null),
+    set: (value) => (toggledBlocks.value = value.split(",")),
+  },
 ];
 
 /** The hash for these fields: `#actviz&name=value&...`. */

@@ -8,6 +8,7 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["↑ ↓", "layer"],
   ["[ ]", "channel"],
   ["space", "play, pause"],
+  ["p", "Propagation: play through the layers"],
   ["f", "follow the newest step"],
   ["1 … 5", "view"],
   ["x", "swap runs A and B"],

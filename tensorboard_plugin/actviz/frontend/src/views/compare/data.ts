@@ -220,8 +220,8 @@ export function useAtStep(
   const { data, key: answered } = useFetched(key, async (signal) => {
     const [run, of, at] = [(side as Side).run, (history as History).layer, (side as Side).step];
     const [histograms, channels] = await Promise.all([
-      fetchHistograms(run, of, signal, at),
-      fetchChannels(run, of, signal, at),
+      fetchHistograms(run, of, signal, { from: at, to: at }),
+      fetchChannels(run, of, signal, { from: at, to: at }),
     ]);
     return { histograms, channels };
   });

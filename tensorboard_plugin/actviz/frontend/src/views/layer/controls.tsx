@@ -21,7 +21,7 @@ interface ChooserProps<T extends string> {
   choices: readonly (readonly [T, string])[];
 }
 
-function Chooser<T extends string>({ label, testid, state, choices }: ChooserProps<T>) {
+export function Chooser<T extends string>({ label, testid, state, choices }: ChooserProps<T>) {
   return (
     <label>
       {label}
@@ -39,6 +39,28 @@ function Chooser<T extends string>({ label, testid, state, choices }: ChooserPro
         ))}
       </select>
     </label>
+  );
+}
+
+/** Which run's maps are shown, where two are chosen. */
+export function FocusRun() {
+  if (shownRuns.value.length < 2) return null;
+  return (
+    <>
+      {shownRuns.value.map(({ letter, run }) => (
+        <button
+          type="button"
+          key={letter}
+          class="focus-run"
+          aria-pressed={focus.value === letter}
+          aria-label={`Show run ${letter}: ${run}`}
+          title={run}
+          onClick={() => setFocus(letter)}
+        >
+          <Swatch letter={letter} run={run} />
+        </button>
+      ))}
+    </>
   );
 }
 
@@ -92,20 +114,7 @@ export function LayerControls() {
           ))}
         </select>
       </label>
-      {shownRuns.value.length > 1 &&
-        shownRuns.value.map(({ letter, run }) => (
-          <button
-            type="button"
-            key={letter}
-            class="focus-run"
-            aria-pressed={focus.value === letter}
-            aria-label={`Show run ${letter}: ${run}`}
-            title={run}
-            onClick={() => setFocus(letter)}
-          >
-            <Swatch letter={letter} run={run} />
-          </button>
-        ))}
+      <FocusRun />
     </>
   );
 }
