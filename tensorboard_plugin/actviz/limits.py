@@ -12,6 +12,8 @@ RECORDS = 4096
 """Records that an answer over steps is made of."""
 GRAMS = 512
 """Gram matrices a side of a comparison, or steps of a projection."""
+HEADS = 1024
+"""Attention records that an answer over steps is made of; each is read as a whole."""
 READ_BYTES = 64 << 20
 """Decoded records that an answer is made of, together."""
 READ_S = 20.0
