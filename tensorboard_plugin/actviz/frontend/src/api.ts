@@ -1,7 +1,9 @@
 // Typed calls of the HTTP routes. The page's <base> is data/plugin/actviz/, so that a route's bare name is its URL.
 import { type Container, decode } from "./container";
 import type {
+  Attention,
   Channels,
+  Heads,
   Histograms,
   Inputs,
   LayerStats,
@@ -128,9 +130,64 @@ export async function fetchMaps(run: string, layer: string, step: number, signal
   return asMaps(await getContainer("maps", { run, layer, step }, signal));
 }
 
+/** The maps of the steps from..to that one answer has room for; those that cannot be read are left out. */
+export async function fetchMapsRange(
+  run: string,
+  layer: string,
+  from: number,
+  to: number,
+  signal?: AbortSignal,
+): Promise<Map<number, Maps>> {
+  const { arrays } = await getContainer("maps_range", { run, layer, from, to }, signal);
+  const [steps, offsets, containers] = [arrays.steps, arrays.offsets, arrays.containers] as [
+    Float64Array,
+    Uint32Array,
+    Uint8Array<ArrayBuffer>,
+  ];
+  const found = new Map<number, Maps>();
+  for (let index = 0; index < steps.length; index++) {
+    const container = containers.buffer.slice(offsets[index] as number, offsets[index + 1] as number);
+    found.set(steps[index] as number, asMaps(await decode(container)));
+  }
+  return found;
+}
+
+export async function fetchAttention(
+  run: string,
+  layer: string,
+  step: number,
+  signal?: AbortSignal,
+): Promise<Attention> {
+  const container = await getContainer("attention", { run, layer, step }, signal);
+  const { header, arrays } = container;
+  return {
+    ...asMaps(container),
+    queries: (header.queries as number[] | null) ?? null,
+    entropy: arrays.entropy as Float32Array,
+    largest_logit: arrays.largest_logit as Float32Array,
+  };
+}
+
+export async function fetchHeads(run: string, layer: string, signal?: AbortSignal): Promise<Heads> {
+  const { arrays } = await getContainer("heads", { run, layer }, signal);
+  return {
+    run,
+    layer,
+    steps: arrays.steps as Float64Array,
+    heads: arrays.heads as Uint32Array,
+    entropy: arrays.entropy as Float32Array,
+    largest_logit: arrays.largest_logit as Float32Array,
+    largest_weight: arrays.largest_weight as Float32Array,
+  };
+}
+
 export async function fetchInputs(run: string, step: number, signal?: AbortSignal): Promise<Inputs> {
   const container = await getContainer("inputs", { run, step }, signal);
-  return { ...asMaps(container), labels: container.header.labels as string[] | null };
+  return {
+    ...asMaps(container),
+    labels: container.header.labels as string[] | null,
+    tokens: (container.header.tokens as Inputs["tokens"] | undefined) ?? null,
+  };
 }
 
 function asMaps({ header, arrays, shapes }: Container): Maps {

@@ -7,9 +7,16 @@ import {
   channel,
   channelSort,
   colormap,
+  contrast,
+  type DetailOf,
+  detailOf,
   focus,
   following,
+  head,
+  type LayerPart,
   layer,
+  layerPart,
+  overlay,
   referenceStep,
   runA,
   runB,
@@ -20,8 +27,10 @@ import {
   stat,
   statScale,
   step,
+  type ValuesStyle,
   VIEWS,
   type View,
+  valuesStyle,
   view,
 } from "./state";
 import { STATISTICS } from "./statistics";
@@ -76,8 +85,25 @@ const FIELDS: readonly Field[] = [
   },
   whole("channel", channel),
   choice<ColormapName>("colormap", colormap, ["activations", "viridis", "cividis", "inferno", "grey"]),
-  choice<ScaleMode>("scale", scaleMode, ["map", "layer", "locked"]),
-  choice<ChannelSort>("sort", channelSort, ["index", "mean", "zero"]),
+  choice<ScaleMode>("scale", scaleMode, ["map", "layer", "locked", "runs"]),
+  choice<ChannelSort>("sort", channelSort, ["index", "mean", "change", "zero"]),
+  {
+    name: "contrast",
+    get: () => contrast.value?.join(":") ?? null,
+    set: (value) => {
+      const [low = Number.NaN, high = Number.NaN] = value.split(":").map(Number.parseFloat);
+      if (Number.isFinite(low) && Number.isFinite(high) && low < high) contrast.value = [low, high];
+    },
+  },
+  {
+    name: "overlay",
+    get: () => (overlay.value === 0 ? null : String(overlay.value)),
+    set: (value) => (overlay.value = Math.max(0, Math.min(1, Number.parseFloat(value) || 0))),
+  },
+  choice<ValuesStyle>("values", valuesStyle, ["heat", "ridge"]),
+  choice<DetailOf>("detail", detailOf, ["layer", "channel"]),
+  choice<LayerPart>("part", layerPart, ["output", "attention"]),
+  whole("head", head),
   choice(
     "stat",
     stat,

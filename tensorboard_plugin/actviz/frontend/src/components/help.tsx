@@ -5,7 +5,9 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["← →", "former, next logged step (Shift: ten)"],
   ["Home End", "first, last logged step"],
   ["↑ ↓", "layer"],
-  ["[ ]", "channel"],
+  ["[ ]", "channel, attention head"],
+  ["+ − 0", "more, less contrast; as it was"],
+  ["o", "maps over their input"],
   ["space", "play, pause"],
   ["f", "follow the newest step"],
   ["1 … 5", "view"],
@@ -14,7 +16,7 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["Esc", "leave the search, close this"],
   ["?", "this"],
   ["click", "a step, a layer, a channel; again: open it"],
-  ["Alt-click", "reference step of the histogram"],
+  ["Alt-click", "reference step: of the histogram, and of change"],
 ];
 
 export function Help() {
