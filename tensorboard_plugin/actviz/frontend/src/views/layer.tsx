@@ -3,6 +3,7 @@ import { useEffect, useMemo } from "preact/hooks";
 import { formatCount } from "../format";
 import { widestChannel } from "../maps";
 import { channel, channelSort, detailOf, layerInfo, layerPart, mainWidth, sample, scaleMode } from "../state";
+import { indexOfStep } from "../stats";
 import { AttentionView } from "./layer/attention";
 import { ChannelMeans } from "./layer/channels";
 import { useHistory, useInputs, useMaps, usePlace, useReference, useScaleStatistics } from "./layer/data";
@@ -11,6 +12,7 @@ import { Grid } from "./layer/grid";
 import { HistogramPanel } from "./layer/histogram";
 import { Statistics, ValuesStrip } from "./layer/history";
 import { Large } from "./layer/large";
+import { deadSinceAt } from "./layer/life";
 import "./layer.css";
 
 export { LayerControls } from "./layer/controls";
@@ -54,7 +56,13 @@ function OutputView({ available }: { available: number }) {
     if (shown?.maps.layout === "channels" && (channel.value === null || !shown.maps.channels.includes(channel.value)))
       channel.value = widestChannel(shown.maps, sample.value);
   }, [shown?.maps]);
-  const deadSince = useMemo(() => new Map(history?.channels.dead_since ?? []), [history?.channels]);
+  const deadSince = useMemo(
+    () =>
+      history && shown
+        ? deadSinceAt(history.channels, indexOfStep(history.channels.steps, shown.key.step))
+        : new Map<number, number>(),
+    [history?.channels, shown?.key.step],
+  );
   const wide = mainWidth.value;
   const room = Math.min(top - 64, wide * 0.3);
   const gridWidth =

@@ -125,7 +125,7 @@ function Tiles(props: GridProps & { order: readonly number[] }) {
       return [inputs?.labels?.[index] ?? String(maps.samples[index]), formatShort(maps.mean[map] as number), false];
     const name = maps.channels[order[index] as number] as number;
     const since = deadSince.get(name);
-    if (isZero(maps, map) && since !== undefined && since <= shown.key.step) return [String(name), `⊘ ${since}`, true];
+    if (isZero(maps, map) && since !== undefined) return [String(name), `⊘ ${since}`, true];
     return [String(name), numberOf(props, at, order[index] as number), false];
   };
   const draw = (context: CanvasRenderingContext2D, canvas: HTMLCanvasElement) => {

@@ -47,6 +47,11 @@ function largest(values: Float32Array): number {
   return most;
 }
 
+/** Space for labels of so many characters. */
+function gutterFor(characters: number): number {
+  return Math.round(characters * CHARACTER) + 12;
+}
+
 /** What a head's map is called. */
 function nameOf(each: number | null): string {
   return each === null ? "mean" : String(each);
@@ -82,8 +87,8 @@ export function HeadsTop(props: HeadsProps) {
     };
   }, [shared.low, shared.high, own]);
   const numbers = 190;
-  const longest = Math.max(2, ...(props.tokens ?? []).map((token) => Math.min(TOKEN_LENGTH, token.length)));
-  const gutter = Math.round(longest * CHARACTER) + 10;
+  const lengths = props.tokens?.map((token) => Math.min(TOKEN_LENGTH, token.length)) ?? [3];
+  const gutter = gutterFor(Math.max(1, ...lengths));
   const room = height - gutter - 70;
   const large = room + gutter + 48;
   const parts = { ...props, names, maps, limits, chosen, at, shared, gutter };
@@ -230,7 +235,12 @@ function HeadValue(props: Parts & { place: "grid" | "large" }) {
   const now = pointed.value?.place === place ? pointed.value : null;
   const index = now === null ? 0 : place === "grid" ? now.tile : chosen;
   const map = maps[index];
-  if (now === null || map === undefined || now.pixel >= map.values.length) return <p class="pointed-value" />;
+  if (now === null || map === undefined || now.pixel >= map.values.length)
+    return (
+      <p class="pointed-value">
+        <span class="hint">{place === "large" ? "queries down, keys across" : ""}</span>
+      </p>
+    );
   const [row, column] = [Math.floor(now.pixel / map.columns), now.pixel % map.columns];
   return (
     <p class="pointed-value" data-testid={`value-${place}`}>
@@ -247,6 +257,8 @@ function LargeHead(props: Parts & { room: number }) {
   const { shown, names, maps, limits, chosen, at, tokens, label, room, gutter } = props;
   const { attention } = shown;
   const map = maps[chosen] as Reduced;
+  /** Tokens of one character stand upright also above the map. */
+  const upright = gutterFor(1);
   const cell = Math.max(1, Math.floor(room / Math.max(map.rows, map.columns)));
   const [width, height] = [map.columns * cell, map.rows * cell];
   const queries = attention.shape[2] as number;
@@ -263,8 +275,7 @@ function LargeHead(props: Parts & { room: number }) {
       <div class="panel-head flush">
         <h2>{names[chosen] === null ? "Mean over heads" : `Head ${names[chosen]}`}</h2>
         <span class="hint">
-          sample {label === null ? attention.samples[at] : `“${shorten(label, 14)}”`}, step {shown.step}; queries down,
-          keys across
+          sample {label === null ? attention.samples[at] : `“${shorten(label, 14)}”`}, step {shown.step}
         </span>
       </div>
       <div class="tiles" style={{ width: `${gutter + width}px`, height: `${gutter + height}px` }}>
@@ -311,7 +322,8 @@ function LargeHead(props: Parts & { room: number }) {
               if (word === null) continue;
               context.save();
               context.translate(gutter + (column + 0.5) * cell, gutter - 5);
-              context.rotate(-Math.PI / 2);
+              if (gutter > upright) context.rotate(-Math.PI / 2);
+              else context.textAlign = "center";
               context.fillText(shorten(word, TOKEN_LENGTH), 0, 0);
               context.restore();
             }

@@ -46,6 +46,23 @@ export function lifeWords(channels: Channels, events: readonly LifeEvent[], row:
   return last ? `${last.kind} at ${last.step}${then}` : next ? `alive${then}` : "alive";
 }
 
+/** The channels that are dead at a step, and since when. */
+export function deadSinceAt({ steps, channels, zero }: Channels, index: number): Map<number, number> {
+  const found = new Map<number, number>();
+  const count = channels.length;
+  for (let column = 0; index >= 0 && column < count; column++) {
+    let first = -1;
+    for (let step = index; step >= 0; step--) {
+      const share = zero[step * count + column] as number;
+      if (share < 1) break;
+      if (share >= 1) first = step; // not where nothing was logged
+    }
+    if (first >= 0 && (zero[index * count + column] as number) >= 1)
+      found.set(channels[column] as number, steps[first] as number);
+  }
+  return found;
+}
+
 /** `3 died, 2 revived`; empty where nothing happened. */
 export function lifeSummary(events: readonly LifeEvent[]): string {
   return (["born", "died", "revived"] as const)
