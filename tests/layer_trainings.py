@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import string
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 
 import actviz_tb
 
+Batch = Callable[[int], tuple[Tensor, Tensor]]
+"""So many inputs, and what they should give."""
 EVERY = 2
 TOKENS = 24
 HEADS = 4
@@ -141,8 +144,8 @@ def train_dying(target: Path, steps: int = 24, scale: float = 1.0) -> Trained:
     return fit(model, target, lambda count: (images[:count], kinds[:count]), steps, between)
 
 
-def fit(model: nn.Module, target: Path, batch, steps: int, between=lambda step: None) -> Trained:  # type: ignore[no-untyped-def]
-    """Train, watched with a probe of four samples."""
+def fit(model: nn.Module, target: Path, batch: Batch, steps: int, between: Callable[[int], None] = lambda step: None) -> Trained:
+    """Train, watched with a probe of four samples; `between` is called before each step."""
     probe, kinds = batch(4)
     optimiser = torch.optim.SGD(model.parameters(), 0.02)
     before = {}

@@ -8,6 +8,9 @@ export interface PixelHistogram {
   shares: Float64Array;
   low: number;
   high: number;
+  /** Whether there are values below `low`, or above `high`. */
+  below: boolean;
+  above: boolean;
   /** Share within half a level of quantisation of the lowest or highest value, where that is exactly zero: a ReLU's zeros. Not in `shares`. */
   zero: number;
   /** Number of values, finite or not, and of those that are not. */
@@ -22,6 +25,7 @@ export function pixelHistogram(maps: Maps, position: number, limits: ScaleLimits
   const size = maps.height * maps.width;
   let zero = 0;
   let nonfinite = 0;
+  let [below, above] = [false, false];
   for (let sample = 0; sample < maps.samples.length; sample++) {
     const map = mapNumber(maps, sample, position);
     const zeroCode = maps.low[map] === 0 ? 0 : maps.high[map] === 0 ? 254 : -1;
@@ -30,7 +34,10 @@ export function pixelHistogram(maps: Maps, position: number, limits: ScaleLimits
       if (code === NONFINITE) nonfinite++;
       else if (code === zeroCode || (maps.low[map] === 0 && maps.high[map] === 0)) zero++;
       else {
-        const bin = Math.floor(((valueAt(maps, map, pixel) - low) / (high - low)) * bins);
+        const value = valueAt(maps, map, pixel);
+        below ||= value < low;
+        above ||= value > high;
+        const bin = Math.floor(((value - low) / (high - low)) * bins);
         const at = Math.max(0, Math.min(bins - 1, bin));
         shares[at] = (shares[at] as number) + 1;
       }
@@ -39,7 +46,7 @@ export function pixelHistogram(maps: Maps, position: number, limits: ScaleLimits
   const count = maps.samples.length * size;
   const finite = Math.max(1, count - nonfinite);
   for (let bin = 0; bin < bins; bin++) shares[bin] = (shares[bin] as number) / finite;
-  return { shares, low, high, zero: zero / finite, count, nonfinite };
+  return { shares, low, high, below, above, zero: zero / finite, count, nonfinite };
 }
 
 /** Position of the sample whose map of a channel has the largest mean; null where all are the same, or none is finite. */

@@ -186,6 +186,7 @@ describe("a channel's own histogram", () => {
     const found = pixelHistogram(maps, 0, { low: 0, high: 2, clips: true }, 2);
     expect([found.count, found.nonfinite]).toEqual([8, 1]);
     expect(found.zero).toBeCloseTo(3 / 7);
+    expect([found.below, found.above]).toEqual([false, true]);
     expect([...found.shares].map((share) => Math.round(share * 7))).toEqual([0, 4]);
   });
 

@@ -79,11 +79,10 @@ export function drawPixels(
   const ticks = low < 0 && high > 0 ? [low, low / 2, 0, high / 2, high] : [low, (low + high) / 2, high];
   for (const [index, value] of ticks.entries()) {
     context.textAlign = index === 0 ? "left" : index === ticks.length - 1 ? "right" : "center";
-    context.fillText(
-      formatTick(Number(value.toPrecision(2))),
-      left + ((value - low) / (high - low)) * (right - left),
-      height - 5,
-    );
+    const beyond =
+      index === 0 && now.histogram.below ? "≤ " : index === ticks.length - 1 && now.histogram.above ? "≥ " : "";
+    const x = left + ((value - low) / (high - low)) * (right - left);
+    context.fillText(beyond + formatTick(Number(value.toPrecision(2))), x, height - 5);
   }
   context.textAlign = "right";
   context.fillStyle = palette.ink;

@@ -1,12 +1,15 @@
 // A layer's attention: its heads at one step, and over the steps.
-import { focusedRun, layer, mainWidth, sample, step } from "../../state";
+import { focusedRun, layer, mainWidth, sample, scaleMode, step } from "../../state";
 import { useAttention, useHeads, useInputsAt } from "./data";
 import { HeadsTop } from "./heads";
 import { HeadStrips } from "./headstrips";
 
 export function AttentionView({ place, available }: { place: string; available: number }) {
-  const { shown, error } = useAttention(place);
-  const heads = useHeads(place);
+  const { shown: fetched, error } = useAttention(place);
+  const { heads, error: headsError } = useHeads(place);
+  // A locked scale is known only with the heads over the steps: no picture on another scale before that.
+  const locked = scaleMode.value === "locked" || scaleMode.value === "runs";
+  const shown = heads === null && headsError === null && locked ? null : fetched;
   const inputs = useInputsAt(focusedRun.value, shown?.step ?? null, shown?.attention.source ?? null);
   const at =
     shown === null ? 0 : (shown.attention.samples[Math.min(sample.value, shown.attention.samples.length - 1)] ?? 0);
@@ -35,6 +38,7 @@ export function AttentionView({ place, available }: { place: string; available: 
         )}
       </div>
       {place !== layer.value && <p class="hint attention-of">Attention of {place}</p>}
+      {headsError !== null && <p class="layer-words">{headsError}</p>}
       {heads && <HeadStrips heads={heads} keys={shown?.attention.shape[3] ?? 2} heights={heights} />}
     </div>
   );

@@ -107,7 +107,7 @@ export function ChannelMeans({ channels, shown, reference, height }: ChannelMean
             ? []
             : [
                 [`#${channels.channels[row]}`, formatShort(channels.mean[index * count + row] as number)],
-                ["dead", `${dead}/${count}`],
+                ["dead", count < 100 ? `${dead}/${count}` : String(dead)],
               ]
         }
       />

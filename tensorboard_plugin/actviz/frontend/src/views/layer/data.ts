@@ -227,12 +227,19 @@ export function useAttention(place: string | null): { shown: ShownAttention | nu
 }
 
 /** What a place's attention heads did over the steps. */
-export function useHeads(place: string | null): Heads | null {
+export function useHeads(place: string | null): { heads: Heads | null; error: string | null } {
   const run = focusedRun.value;
   const revision = run === null ? undefined : timelines.value[run]?.revision;
   const key = run === null || place === null || revision === undefined ? null : JSON.stringify([run, place, revision]);
-  const { data } = useFetched<Heads>(key, (signal) => fetchHeads(run as string, place as string, signal));
-  return data !== null && data.run === run && data.layer === place ? data : null;
+  const {
+    data,
+    error,
+    key: answered,
+  } = useFetched<Heads>(key, (signal) => fetchHeads(run as string, place as string, signal));
+  return {
+    heads: data !== null && data.run === run && data.layer === place ? data : null,
+    error: error !== null && answered === key ? error.message : null,
+  };
 }
 
 /** The samples that these maps are of: the probe, once a run; or the training batch of their step. */

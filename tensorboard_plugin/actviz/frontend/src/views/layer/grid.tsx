@@ -151,7 +151,7 @@ function Tiles(props: GridProps & { order: readonly number[] }) {
       if (wide < 52) continue;
       context.fillStyle = bad ? palette.value.bad : palette.value.ink2;
       context.textAlign = "right";
-      context.fillText(number, x + Math.max(box.width, wide - GAP), y + box.height + 3);
+      context.fillText(number, x + Math.max(box.width, wide - 3), y + box.height + 3);
     }
     stamp(canvas, shown, at, shared);
     canvas.dataset.cell = String(cell);

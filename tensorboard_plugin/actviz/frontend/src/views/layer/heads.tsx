@@ -1,35 +1,21 @@
 // Attention heads of one place at one step: a map a head, one of them enlarged over its tokens, and their numbers.
 import { useEffect, useMemo } from "preact/hooks";
-import { maxPooled, type Reduced, tokenOf, weightsOf } from "../../attention";
+import { maxPooled, type Reduced, weightsOf } from "../../attention";
 import { lut } from "../../colour";
 import { Canvas } from "../../components/canvas";
 import { drawWeights } from "../../draw/weights";
-import { formatShort, formatValue, shorten } from "../../format";
+import { formatShort } from "../../format";
 import { type ScaleLimits, windowed } from "../../maps";
 import { FONT, palette } from "../../palette";
 import { colormap, contrast, dark, head, sample, scaleMode, shownHeads, shownLimits } from "../../state";
 import type { Attention, Heads } from "../../types";
-import type { ShownAttention } from "./data";
 import { tiling } from "./grid";
+import { LargeHead } from "./headlarge";
+import { gutterFor, type HeadsProps, HeadValue, nameOf, type Parts, stampHead, TOKEN_LENGTH } from "./headparts";
 import { Legend } from "./legend";
-import { point, pointed, pointNowhere } from "./pointed";
+import { point, pointNowhere } from "./pointed";
 
 const LEGEND = 68;
-/** The smallest cell that has a token beside it; characters of a token; CSS pixels of a character. */
-const TOKEN_CELL = 9;
-const TOKEN_LENGTH = 8;
-const CHARACTER = 6.5;
-
-export interface HeadsProps {
-  shown: ShownAttention;
-  heads: Heads | null;
-  /** The tokens of the shown sample, where they were logged. */
-  tokens: readonly string[] | null;
-  label: string | null;
-  width: number;
-  height: number;
-}
-
 /** Scale of the weights: from zero to the largest of a head, of this step, or of all steps. */
 function limitsOf(attention: Attention, ofHead: number, heads: Heads | null): ScaleLimits {
   let high = ofHead;
@@ -45,16 +31,6 @@ function largest(values: Float32Array): number {
   let most = 0;
   for (const value of values) if (value > most) most = value; // NaN is not
   return most;
-}
-
-/** Space for labels of so many characters. */
-function gutterFor(characters: number): number {
-  return Math.round(characters * CHARACTER) + 12;
-}
-
-/** What a head's map is called. */
-function nameOf(each: number | null): string {
-  return each === null ? "mean" : String(each);
 }
 
 export function HeadsTop(props: HeadsProps) {
@@ -99,28 +75,6 @@ export function HeadsTop(props: HeadsProps) {
       <HeadNumbers {...parts} />
     </>
   );
-}
-
-interface Parts extends HeadsProps {
-  names: readonly (number | null)[];
-  maps: readonly Reduced[];
-  limits: (index: number) => ScaleLimits;
-  /** Of `names`. */
-  chosen: number;
-  at: number;
-  shared: ScaleLimits;
-  /** Space for tokens beside the enlarged map, in CSS pixels. */
-  gutter: number;
-}
-
-/** Writes into a canvas's data attributes what it truly shows. */
-function stampHead(canvas: HTMLCanvasElement, { shown, at }: Parts, limits: ScaleLimits): void {
-  canvas.dataset.run = shown.run;
-  canvas.dataset.layer = shown.layer;
-  canvas.dataset.step = String(shown.step);
-  canvas.dataset.sample = String(shown.attention.samples[at] ?? at);
-  canvas.dataset.scaleHigh = String(limits.high);
-  canvas.dataset.colormap = colormap.value;
 }
 
 function HeadTiles(props: Parts) {
@@ -210,142 +164,6 @@ function HeadTiles(props: Parts) {
           of={scaleMode.value === "layer" ? "this step" : "all steps"}
         />
       )}
-    </div>
-  );
-}
-
-/** A query or key in words: its number, its token, and to which it reaches where a cell holds several. */
-function axisWord(props: Parts, axis: "query" | "key", cell: number): string {
-  const { attention } = props.shown;
-  const map = props.maps[0] as Reduced;
-  const several = (attention.pool[axis === "query" ? 0 : 1] as number) * map.factors[axis === "query" ? 0 : 1];
-  const length = attention.shape[axis === "query" ? 2 : 3] as number;
-  const kept = axis === "query" ? attention.queries : null;
-  const all = kept?.length ?? length;
-  const [from, to] = [cell * several, Math.min(all, (cell + 1) * several) - 1];
-  const number = (index: number) => kept?.[index] ?? index;
-  const token =
-    kept === null ? tokenOf(props.tokens, length, cell, several) : tokenOf(props.tokens, length, number(from), 1);
-  return `${axis} ${number(from)}${to > from ? `–${number(to)}` : ""}${token === null ? "" : ` “${token}”`}`;
-}
-
-/** The weight under the pointer. */
-function HeadValue(props: Parts & { place: "grid" | "large" }) {
-  const { names, maps, chosen, place } = props;
-  const now = pointed.value?.place === place ? pointed.value : null;
-  const index = now === null ? 0 : place === "grid" ? now.tile : chosen;
-  const map = maps[index];
-  if (now === null || map === undefined || now.pixel >= map.values.length)
-    return (
-      <p class="pointed-value">
-        <span class="hint">{place === "large" ? "queries down, keys across" : ""}</span>
-      </p>
-    );
-  const [row, column] = [Math.floor(now.pixel / map.columns), now.pixel % map.columns];
-  return (
-    <p class="pointed-value" data-testid={`value-${place}`}>
-      <span class="hint">
-        {place === "grid" ? `${index === 0 ? "" : "head "}${nameOf(names[index] ?? null)}, ` : ""}
-        {axisWord(props, "query", row)} → {axisWord(props, "key", column)}
-      </span>
-      <strong>{formatValue(map.values[now.pixel] as number)}</strong>
-    </p>
-  );
-}
-
-function LargeHead(props: Parts & { room: number }) {
-  const { shown, names, maps, limits, chosen, at, tokens, label, room, gutter } = props;
-  const { attention } = shown;
-  const map = maps[chosen] as Reduced;
-  /** Tokens of one character stand upright also above the map. */
-  const upright = gutterFor(1);
-  const cell = Math.max(1, Math.floor(room / Math.max(map.rows, map.columns)));
-  const [width, height] = [map.columns * cell, map.rows * cell];
-  const queries = attention.shape[2] as number;
-  const keys = attention.shape[3] as number;
-  const several = [attention.pool[0] * map.factors[0], attention.pool[1] * map.factors[1]] as const;
-  const every = Math.max(1, Math.ceil(TOKEN_CELL / cell));
-  const text = (length: number, index: number, share: number, kept: readonly number[] | null) =>
-    (kept === null ? tokenOf(tokens, length, index, share) : tokenOf(tokens, length, kept[index * share] ?? 0, 1)) ??
-    (index % every === 0 ? String(kept?.[index * share] ?? index * share) : null);
-  const pixel = pointed.value?.pixel ?? null;
-  const box = { x: gutter, y: gutter, width, height };
-  return (
-    <div class="large-panel" style={{ flexBasis: `${room + gutter + 32}px` }}>
-      <div class="panel-head flush">
-        <h2>{names[chosen] === null ? "Mean over heads" : `Head ${names[chosen]}`}</h2>
-        <span class="hint">
-          sample {label === null ? attention.samples[at] : `“${shorten(label, 14)}”`}, step {shown.step}
-        </span>
-      </div>
-      <div class="tiles" style={{ width: `${gutter + width}px`, height: `${gutter + height}px` }}>
-        <Canvas
-          width={gutter + width}
-          height={gutter + height}
-          deps={[shown, map, chosen, limits(chosen).low, limits(chosen).high, tokens]}
-          data-testid="head-large"
-          role="img"
-          aria-label={`Attention weights of ${names[chosen] === null ? "the mean over heads" : `head ${names[chosen]}`}, queries down, keys across`}
-          onPointerMove={(event) => {
-            const bounds = (event.currentTarget as HTMLElement).getBoundingClientRect();
-            const row = Math.floor((event.clientY - bounds.top - gutter) / cell);
-            const column = Math.floor((event.clientX - bounds.left - gutter) / cell);
-            if (row >= 0 && column >= 0 && row < map.rows && column < map.columns)
-              point("large", 0, row * map.columns + column);
-            else pointNowhere();
-          }}
-          onPointerLeave={pointNowhere}
-          draw={(context, canvas) => {
-            drawWeights(
-              context,
-              map.values,
-              [map.rows, map.columns],
-              limits(chosen),
-              lut(colormap.value, dark.value),
-              palette.value,
-              box,
-            );
-            context.strokeStyle = palette.value.line2;
-            context.strokeRect(gutter - 0.5, gutter - 0.5, width + 1, height + 1);
-            context.font = FONT;
-            context.fillStyle = palette.value.ink2;
-            context.textBaseline = "middle";
-            context.textAlign = "right";
-            const labelled = cell >= TOKEN_CELL || tokens === null || tokens.length !== keys;
-            for (let row = 0; row < map.rows; row++) {
-              const word = labelled || row % every === 0 ? text(queries, row, several[0], attention.queries) : null;
-              if (word !== null) context.fillText(shorten(word, TOKEN_LENGTH), gutter - 5, gutter + (row + 0.5) * cell);
-            }
-            context.textAlign = "left";
-            for (let column = 0; column < map.columns; column++) {
-              const word = labelled || column % every === 0 ? text(keys, column, several[1], null) : null;
-              if (word === null) continue;
-              context.save();
-              context.translate(gutter + (column + 0.5) * cell, gutter - 5);
-              if (gutter > upright) context.rotate(-Math.PI / 2);
-              else context.textAlign = "center";
-              context.fillText(shorten(word, TOKEN_LENGTH), 0, 0);
-              context.restore();
-            }
-            stampHead(canvas, props, limits(chosen));
-            canvas.dataset.head = nameOf(names[chosen] ?? null);
-            canvas.dataset.cell = String(cell);
-            canvas.dataset.left = String(gutter);
-          }}
-        />
-        {pixel !== null && pixel < map.values.length && (
-          <div
-            class="chosen"
-            style={{
-              left: `${gutter + (pixel % map.columns) * cell - 1}px`,
-              top: `${gutter + Math.floor(pixel / map.columns) * cell - 1}px`,
-              width: `${cell + 2}px`,
-              height: `${cell + 2}px`,
-            }}
-          />
-        )}
-      </div>
-      <HeadValue {...props} place="large" />
     </div>
   );
 }
