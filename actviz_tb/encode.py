@@ -23,7 +23,7 @@ class StepRecord:
     Attributes:
         training: statistics of the training forward, and its maps when there is no probe.
         probe: maps of the probe, or None.
-        labels: of the samples, or None.
+        labels: of the samples, or None. tokens: of each sample or None, or None altogether.
         stock_histograms, stock_images: also write what TensorBoard's own tabs show.
     """
 
@@ -32,6 +32,7 @@ class StepRecord:
     training: HostRecording
     probe: HostRecording | None
     labels: Sequence[str] | None
+    tokens: Sequence[Sequence[str] | None] | None
     stock_histograms: bool
     stock_images: bool
 
@@ -40,7 +41,8 @@ def step_events(record: StepRecord) -> Iterator[tuple[str | None, bytes]]:
     """Yield (layer or None, serialised event); the step's statistics come last, so that a step that a reader sees is whole."""
     when = (record.step, record.wall_time_s)
     shown, source = (record.training, "train") if record.probe is None else (record.probe, "probe")
-    yield None, _inputs_event(shown.maps.get(INPUTS), source, record.labels, when)
+    told = {"labels": record.labels, "tokens": record.tokens}
+    yield None, _inputs_event(shown.maps.get(INPUTS), source, told, when)
     for name, kept in shown.maps.items():
         if name == INPUTS:
             continue
@@ -111,12 +113,12 @@ def run_event(kind: str, fields: Mapping[str, Any], step: int, wall_time_s: floa
     return _event(wire.run_tag(kind), kind, fields, {}, (step, wall_time_s))
 
 
-def _inputs_event(kept: HostMaps | None, source: str, labels: Sequence[str] | None, when: tuple[int, float]) -> bytes:
+def _inputs_event(kept: HostMaps | None, source: str, told: Mapping[str, Any], when: tuple[int, float]) -> bytes:
     fields: dict[str, Any] = {"source": source, "layout": None, "shape": [], "samples": [], "channels": [], "pool": [1, 1]}
     arrays: dict[str, npt.NDArray[Any]] = {}
     if kept is not None:
         fields, arrays = _maps_fields(kept, source), _maps_arrays(kept)
-    return _event(wire.run_tag("inputs"), "inputs", {**fields, "labels": None if labels is None else list(labels)}, arrays, when)
+    return _event(wire.run_tag("inputs"), "inputs", {**fields, **told}, arrays, when)
 
 
 _NOT_COMPRESSED = frozenset(("low", "high", "mean", "entropy", "largest_logit", "channel_mean", "channel_max", "moments"))

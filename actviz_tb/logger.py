@@ -77,7 +77,7 @@ def watch(
         probe: a fixed input batch (tensor, tuple of positional or dict of keyword arguments). On each logged step it runs through the
             model before the training batch, in evaluation mode without gradients, and the maps are of it. Costs one
             forward of that batch a logged step. Without it, maps are of the training batch.
-        probe_labels: one a probe sample.
+        probe_labels: one a probe sample; of a text, the list of its tokens (str), which name the rows and columns of attention maps.
         samples: inputs whose maps are kept, from the start of the batch; 0: no maps.
         max_channels: channels a layer whose maps are kept, evenly spaced, the same ones at each step.
         max_size: pixels a side of a map; larger ones are averaged down.

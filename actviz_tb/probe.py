@@ -21,7 +21,7 @@ class Probe:
     Args:
         batch: a tensor (the model's first argument), a tuple or list (its positional arguments), or a mapping (its keyword
             arguments). Copied, so that later changes to it do not matter.
-        labels: one a sample, or None.
+        labels: one a sample, or None; a list or tuple of str is a sample's tokens, and its label is they joined.
     """
 
     def __init__(self, batch: Any, labels: Any = None) -> None:
@@ -36,7 +36,9 @@ class Probe:
                 f"the probe has shape {tuple(tensors[0].shape)}; expected a batch of at least one sample along its first axis"
             )
         self.samples = len(tensors[0])
+        labels = None if labels is None else list(labels)
         self.labels = None if labels is None else [_label(label) for label in labels]
+        self.tokens = None if labels is None or not any(map(_is_tokens, labels)) else [_tokens(label) for label in labels]
         if self.labels is not None and len(self.labels) != self.samples:
             raise ArgumentError(f"{len(self.labels)} probe_labels for a probe of {self.samples} samples; expected one a sample")
         self._batch = tree_map(lambda leaf: leaf.detach().clone() if isinstance(leaf, Tensor) else leaf, batch)
@@ -90,5 +92,15 @@ def _evaluating(model: nn.Module, devices: Sequence[torch.device]) -> Iterator[N
                 torch.cuda.set_rng_state(state, device)
 
 
-def _label(label: object) -> str:
+def _is_tokens(label: object) -> bool:
+    return isinstance(label, (list, tuple)) and all(isinstance(token, str) for token in label)
+
+
+def _tokens(label: Any) -> list[str] | None:
+    return list(label) if _is_tokens(label) else None
+
+
+def _label(label: Any) -> str:
+    if _is_tokens(label):
+        return "".join(label)
     return str(label.item()) if isinstance(label, Tensor) and label.numel() == 1 else str(label)

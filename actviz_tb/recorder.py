@@ -292,6 +292,7 @@ class StepRecorder:
         # The stock Images tab keeps ten pictures a tag.
         stock_images = options.stock_tabs and meter.steps & (meter.steps - 1) == 0
         labels = None if probed is None or self._probe is None else self._probe.labels
+        tokens = None if probed is None or self._probe is None else self._probe.tokens
 
         def job() -> list[bytes]:
             record = encode.StepRecord(
@@ -300,6 +301,7 @@ class StepRecorder:
                 training=pending.to_host(None if ranks is None else distributed.combined(ranks)),
                 probe=None if probed is None else probed.to_host(),
                 labels=labels,
+                tokens=tokens,
                 stock_histograms=options.stock_tabs,
                 stock_images=stock_images,
             )

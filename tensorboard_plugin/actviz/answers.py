@@ -169,6 +169,23 @@ def channels(store: Store, request: Request) -> Response:
     return _over_steps(store, request, compute)
 
 
+def heads(store: Store, request: Request) -> Response:
+    run, name, span = parameters.text(request, "run"), parameters.text(request, "layer"), parameters.span(request)
+    most = parameters.number(request, "columns", 2, limits.HEADS, limits.HEADS)
+
+    def compute(revision: str) -> Response:
+        total, records = store.over_steps(run, "attention", name, span, most, histories.OF_HEADS)
+        if not total:
+            raise NotLoggedError("no_data", f"No attention for run={run!r}, layer={name!r}")
+        found = histories.heads(records)
+        header = {"run": run, "revision": revision, "layer": name, "logged": total}
+        arrays = {"steps": found.steps, "heads": found.heads, "entropy": found.entropy}
+        arrays |= {"largest_logit": found.largest_logit, "largest_weight": found.largest_weight}
+        return responses.container("heads", header, arrays)
+
+    return responses.derived(request, store, [run], compute)
+
+
 def ranks(store: Store, request: Request) -> Response:
     run, name, span = parameters.text(request, "run"), parameters.text(request, "layer"), parameters.span(request)
     most = parameters.number(request, "columns", 2, limits.COLUMNS, limits.COLUMNS)
@@ -218,5 +235,6 @@ HANDLERS: dict[str, Handler] = {
     "layer": layer,
     "histograms": histograms,
     "channels": channels,
+    "heads": heads,
     "ranks": ranks,
 }

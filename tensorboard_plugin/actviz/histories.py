@@ -16,6 +16,8 @@ Array = npt.NDArray[Any]
 StepRecords = Iterable[tuple[int, wire.Record]]
 
 _TAIL = 0.001
+OF_HEADS = ("entropy", "largest_logit", "high")
+"""Arrays of an ``attention`` record that `heads` needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,23 @@ class Ranks:
     rms: Array
     absmax: Array
     nonfinite: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """Attention heads over steps.
+
+    Attributes:
+        steps: float64 [S]. heads: uint32 [H], their indices.
+        entropy: float32 [S, H], nats: mean over the shown samples. largest_logit, largest_weight: float32 [S, H], over them. NaN where
+            unknown.
+    """
+
+    steps: Array
+    heads: Array
+    entropy: Array
+    largest_logit: Array
+    largest_weight: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +146,25 @@ def ranks(records: StepRecords, layer: str) -> Ranks:
     return Ranks(_steps([step for step, _ in kept]), *found)
 
 
+def heads(records: StepRecords) -> Heads:
+    """Return what ``attention`` records, of which the arrays `OF_HEADS` suffice, say of each head.
+
+    Raises:
+        TooLargeError: more than `limits.CELLS` values.
+    """
+    kept = [(step, *found) for step, record in records if (found := _of_heads(record)) is not None]
+    names = np.unique(np.concatenate([names for _, names, _ in kept])) if kept else np.empty(0, np.int64)
+    answer_limits.check("values (steps x heads)", len(kept) * len(names), answer_limits.CELLS, "ask for fewer steps")
+    values = np.full((len(OF_HEADS), len(kept), len(names)), np.nan, np.float32)
+    for row, (_, own, of_samples) in enumerate(kept):
+        columns = np.searchsorted(names, own)
+        known = ~np.isnan(of_samples[0])
+        total = np.where(known, of_samples[0], 0).sum(0, dtype=np.float64)
+        values[0, row, columns] = np.divide(total, known.sum(0), out=np.full(len(own), np.nan), where=known.any(0))
+        values[1:, row, columns] = np.fmax.reduce(of_samples[1:], axis=1)
+    return Heads(_steps([step for step, _, _ in kept]), names.astype(np.uint32), *values)
+
+
 def limits(records: StepRecords) -> Limits:
     """Return the limits of a layer's values, each logged value weighing the same."""
     offset = wire.HISTOGRAM_MAX_BIN
@@ -180,6 +218,19 @@ def profile_of(record: wire.Record) -> tuple[Array, Array] | None:
     if names is None or values.ndim != 2 or names.shape != values.shape[1:]:
         return None
     return names.astype(np.int64), values
+
+
+def _of_heads(record: wire.Record) -> tuple[Array, Array] | None:
+    """Return (heads, `OF_HEADS` stacked [3, samples, H]), None where the record has none that make sense."""
+    parts = [record.arrays.get(name) for name in OF_HEADS]
+    shapes = {part.shape if part is not None else None for part in parts}
+    names = record.header.get("channels")
+    if len(shapes) != 1 or None in shapes or not isinstance(names, list) or not all(isinstance(name, int) for name in names):
+        return None
+    values = np.stack([part for part in parts if part is not None])
+    if values.ndim != 3 or not values.shape[1] or values.shape[2] != len(names):
+        return None
+    return np.array(names, np.int64), values
 
 
 def _of_ranks(record: wire.Record, layer: str) -> Array | None:

@@ -15,6 +15,8 @@ GRAMS = 512
 MATCHED = 512
 MATCHED_VALUES = 1 << 24
 """Channels a side whose partners are looked for, and values of their maps."""
+HEADS = 1024
+"""Attention records that an answer over steps is made of; each is read as a whole."""
 READ_BYTES = 64 << 20
 """Decoded records that an answer is made of, together."""
 READ_S = 20.0

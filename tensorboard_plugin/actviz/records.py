@@ -75,8 +75,11 @@ class RecordReader:
         except wire.WireError as error:
             raise self._noted(location, str(error)) from error
 
-    def decoded(self, locations: Sequence[Location]) -> list[tuple[int, wire.Record]]:
+    def decoded(self, locations: Sequence[Location], only: Sequence[str] | None = None) -> list[tuple[int, wire.Record]]:
         """Return (step, record) of those that can be read, in the order given.
+
+        Args:
+            only: names of the arrays wanted; None: all.
 
         Raises:
             TooLargeError: they are more than `limits.READ_BYTES`, or take more than `limits.READ_S`; what was read is kept as far as
@@ -89,14 +92,15 @@ class RecordReader:
         path = ""
         try:
             for location in locations:
-                record = self._cached(location.key)
+                key = location.key if only is None else f"{location.key} {' '.join(only)}"
+                record = self._cached(key)
                 if record is None:
                     try:
                         if source is None or path != location.path:
                             if source is not None:
                                 source.close()
                             source, path = open_source(location.path), location.path
-                        record = wire.unpack(self._read(source, location, limits.RECORD_BYTES), limits.RECORD_BYTES)
+                        record = wire.unpack(self._read(source, location, limits.RECORD_BYTES), limits.RECORD_BYTES, only)
                     except OSError:  # the next refresh will see that the file is gone
                         continue
                     except DamagedRecordError:
@@ -104,7 +108,7 @@ class RecordReader:
                     except (wire.WireError, limits.TooLargeError) as error:
                         self._note(location, Notice(location.path, location.offset, str(error)))
                         continue
-                    self._keep(location.key, record)
+                    self._keep(key, record)
                     if time.monotonic() - started_s > limits.READ_S:
                         advice = "ask again, what was read is kept; or for fewer steps"
                         message = f"{len(records) + 1} of {len(locations)} records took more than {limits.READ_S:g} s to read: {advice}"

@@ -297,16 +297,25 @@ class Store:
         """
         return self._records.record(location)
 
-    def decoded(self, locations: Sequence[Location]) -> list[tuple[int, wire.Record]]:
+    def decoded(self, locations: Sequence[Location], only: Sequence[str] | None = None) -> list[tuple[int, wire.Record]]:
         """Return (step, record) of those that can be read; the run gets a notice of each other one.
+
+        Args:
+            only: names of the arrays wanted; None: all.
 
         Raises:
             TooLargeError: they are more than `limits.READ_BYTES`, or take more than `limits.READ_S`.
         """
-        return self._records.decoded(locations)
+        return self._records.decoded(locations, only)
 
     def over_steps(
-        self, run: str, kind: str, layer: str | None, span: Span = EVERYTHING, most: int = limits.RECORDS
+        self,
+        run: str,
+        kind: str,
+        layer: str | None,
+        span: Span = EVERYTHING,
+        most: int = limits.RECORDS,
+        only: Sequence[str] | None = None,
     ) -> tuple[int, list[tuple[int, wire.Record]]]:
         """Return how many steps of a span have a record of a kind, and (step, record) of as many as one answer can be made of.
 
@@ -314,6 +323,7 @@ class Store:
 
         Args:
             most: records wanted, at least 2.
+            only: names of the arrays wanted; None: all.
 
         Raises:
             NotLoggedError: no such run or layer.
@@ -328,11 +338,11 @@ class Store:
             return inside[thinned(logged, most)]
 
         _, locations = self.locate(run, kind, layer, choose)
-        return logged, self.decoded(self.fitting(locations))
+        return logged, self.decoded(self.fitting(locations, only), only)
 
-    def fitting(self, locations: list[Location]) -> list[Location]:
+    def fitting(self, locations: list[Location], only: Sequence[str] | None = None) -> list[Location]:
         """Return as many as one answer can be made of, evenly chosen, given that all are about as large as the last."""
-        last = self.decoded(locations[-1:])
+        last = self.decoded(locations[-1:], only)
         most = max(2, limits.READ_BYTES // 2 // size_bytes(last[0][1])) if last else len(locations)
         return [locations[index] for index in thinned(len(locations), max(2, most))]
 

@@ -18,7 +18,8 @@ Kinds of record, and their arrays (L layers, C channels, S samples):
 
 ``session``  the logger's and torch's version and the options in force; written once a `watch`.
 ``model``    ``layers`` in execution order, ``modules``; written once, and again when it changes.
-``inputs``   the samples that the maps are of, in the layout of ``maps``, with ``labels``.
+``inputs``   the samples that the maps are of, in the layout of ``maps``, with ``labels``, and ``tokens`` (of each sample a list of
+             text, or null).
 ``mark``     ``text``: an epoch, or any event on the time line.
 ``step``     statistics of all layers at a step: ``counts`` int64 [L, len(COUNTS)], ``moments`` float32 [L, len(MOMENTS)]. Where they
              are of R merged processes, also of each one: ``rank_rms``, ``rank_absmax``, ``rank_nonfinite`` (count) float32 [R, L].
@@ -209,11 +210,12 @@ def unpack_header(data: bytes) -> tuple[dict[str, Any], int]:
     return header, end
 
 
-def unpack(data: bytes, limit_bytes: int | None = None) -> Record:
+def unpack(data: bytes, limit_bytes: int | None = None, only: Collection[str] | None = None) -> Record:
     """Decode a container.
 
     Args:
         limit_bytes: of the arrays together, so that a small container cannot fill the memory; None: no limit.
+        only: names of the arrays wanted, those that there are of them; None: all.
 
     Raises:
         NewerFormatError: written by a later version.
@@ -229,6 +231,9 @@ def unpack(data: bytes, limit_bytes: int | None = None) -> Record:
             chunk = data[offset : offset + size]
             if size < 0 or len(chunk) != size:
                 raise WireError(f"array {entry['name']!r} has {size} bytes; the container ends after {len(chunk)}")
+            offset += size + (-size % _ALIGNMENT)
+            if only is not None and entry["name"] not in only:
+                continue
             dtype = np.dtype(DTYPES[entry["dtype"]])
             shape = [int(extent) for extent in entry["shape"]]
             expected = math.prod(shape) * dtype.itemsize
@@ -240,7 +245,6 @@ def unpack(data: bytes, limit_bytes: int | None = None) -> Record:
             elif entry["encoding"] != "raw":
                 raise WireError(f"array {entry['name']!r} has encoding {entry['encoding']!r}; expected 'raw' or 'deflate'")
             arrays[entry["name"]] = np.frombuffer(chunk, dtype).reshape(shape)
-            offset += size + (-size % _ALIGNMENT)
         kind = header.pop("kind")
     except (KeyError, TypeError, ValueError, OverflowError, zlib.error) as error:
         raise error if isinstance(error, WireError) else WireError(f"container is damaged: {error!r}") from error

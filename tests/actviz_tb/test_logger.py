@@ -303,6 +303,16 @@ def test_inputs_that_cannot_be_drawn_still_have_their_labels(tmp_path: Path) -> 
     assert (record.header["labels"], record.header["layout"], record.arrays) == (["a", "b", "c"], None, {})
 
 
+def test_a_label_that_is_a_list_of_tokens_is_recorded_as_tokens(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Embedding(5, 3), nn.Flatten(), nn.Linear(6, 2))
+    tokens = torch.tensor([[0, 1], [2, 3], [4, 0]])
+    with actviz_tb.watch(model, tmp_path, every=1, probe=tokens, probe_labels=[["a", "b"], "plain", ("c", " a")]):
+        model(tokens)
+    record = of_tag(tmp_path, "actviz/inputs")[0]
+    assert record.header["labels"] == ["ab", "plain", "c a"]
+    assert record.header["tokens"] == [["a", "b"], None, ["c", " a"]]
+
+
 def test_stock_tabs_can_be_left_out(tmp_path: Path) -> None:
     model = SmallCNN()
     with actviz_tb.watch(model, tmp_path, every=1, stock_tabs=False):

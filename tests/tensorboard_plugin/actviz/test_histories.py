@@ -112,3 +112,22 @@ def test_records_that_make_no_sense_are_left_out(arrays: dict[str, Any]) -> None
     assert histories.histograms([(0, odd), (1, good)]).steps.tolist() == [1]
     assert histories.channels([(0, odd), (1, good)]).steps.tolist() == [1]
     assert histories.limits([(0, odd), (1, good)]) == histories.limits([(1, good)])
+
+
+def attention_record(entropy: Any, logit: Any, high: Any, heads: list[Any]) -> wire.Record:
+    arrays = {"entropy": entropy, "largest_logit": logit, "high": high}
+    return wire.Record("attention", {"channels": heads}, {name: np.asarray(array, np.float32) for name, array in arrays.items()})
+
+
+def test_heads_are_means_and_largest_over_the_samples_and_placed_by_their_index() -> None:
+    first = attention_record([[1, 2], [3, 6]], [[5, 7], [9, 1]], [[0.1, 0.5], [0.2, 0.4]], [0, 4])
+    other = attention_record([[np.nan], [0.5]], [[np.nan], [np.nan]], [[1], [0.25]], [4])
+    found = histories.heads([(3, first), (8, other), (9, attention_record([[1]], [[1]], [[1]], ["x"])), (10, record(np.ones((3, 2))))])
+    assert (found.steps.tolist(), found.heads.tolist()) == ([3, 8], [0, 4])
+    np.testing.assert_array_equal(found.entropy, [[2, 4], [np.nan, 0.5]])
+    np.testing.assert_array_equal(found.largest_logit, [[9, 7], [np.nan, np.nan]])
+    np.testing.assert_allclose(found.largest_weight, [[0.2, 0.5], [np.nan, 1]])
+
+
+def test_heads_of_no_records_are_empty() -> None:
+    assert histories.heads([]).entropy.shape == (0, 0)

@@ -120,6 +120,7 @@ def test_the_documented_limits_are_those_in_force() -> None:
     assert numbers == [
         limits.CELLS,
         limits.RECORDS,
+        limits.HEADS,
         limits.GRAMS,
         limits.RECORD_BYTES // mebibytes,
         limits.READ_S,

@@ -5,17 +5,22 @@ import { channelCount } from "./rows";
 import { chooseStepB } from "./sides";
 import {
   channel,
+  contrast,
   focus,
   following,
+  head,
   layer,
   layerStops,
   layers,
+  overlay,
   playing,
   referenceStep,
   runA,
   runB,
   runs,
   shownChannels,
+  shownHeads,
+  shownLimits,
   step,
   stepsInView,
   view,
@@ -64,14 +69,40 @@ export function chooseLayer(name: string): void {
     const countOf = (of: string | null) => channelCount(layers.value.find((info) => info.name === of));
     if (countOf(name) === null || countOf(name) !== countOf(layer.value)) channel.value = null;
     layer.value = name;
+    contrast.value = null;
+    head.value = null;
   });
 }
 
+/** Moves on to another channel, or to another attention head where heads are shown. */
 export function moveChannel(by: number): void {
+  const heads = shownHeads.value;
+  if (heads.length > 0) {
+    head.value = heads[(Math.max(0, heads.indexOf(head.value)) + by + heads.length) % heads.length] ?? null;
+    return;
+  }
   const channels = shownChannels.value;
   if (channels.length === 0) return;
   const here = channel.value === null ? 0 : channels.indexOf(channel.value);
   channel.value = channels[(here + by + channels.length) % channels.length] as number;
+}
+
+/** Stretches the colour scale over `factor` times its range. */
+export function stretchContrast(factor: number): void {
+  if (shownLimits.value === null) return;
+  const [low, high] = shownLimits.value;
+  contrast.value = low === -high ? [low * factor, high * factor] : [low, low + (high - low) * factor];
+}
+
+export function resetContrast(): void {
+  contrast.value = null;
+}
+
+const OPACITY = 0.6;
+
+/** Lays the maps over their input, or no longer does. */
+export function toggleOverlay(): void {
+  overlay.value = overlay.value > 0 ? 0 : OPACITY;
 }
 
 export function chooseRun(letter: "A" | "B", run: string | null): void {

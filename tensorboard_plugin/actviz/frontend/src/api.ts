@@ -2,9 +2,11 @@
 import { type Container, decode } from "./container";
 import type { Measure } from "./state";
 import type {
+  Attention,
   Channels,
   Differences,
   Estimator,
+  Heads,
   Histograms,
   Inputs,
   LayerStats,
@@ -152,14 +154,65 @@ export async function fetchMaps(run: string, layer: string, step: number, signal
   return asMaps(await getContainer("maps", { run, layer, step }, signal));
 }
 
+/** The maps of the steps from..to that one answer has room for; those that cannot be read are left out. */
+export async function fetchMapsRange(
+  run: string,
+  layer: string,
+  from: number,
+  to: number,
+  signal?: AbortSignal,
+): Promise<Map<number, Maps>> {
+  const { arrays } = await getContainer("maps_range", { run, layer, from, to }, signal);
+  const [steps, offsets, containers] = [arrays.steps, arrays.offsets, arrays.containers] as [
+    Float64Array,
+    Uint32Array,
+    Uint8Array<ArrayBuffer>,
+  ];
+  const found = new Map<number, Maps>();
+  for (let index = 0; index < steps.length; index++) {
+    const container = containers.buffer.slice(offsets[index] as number, offsets[index + 1] as number);
+    found.set(steps[index] as number, asMaps(await decode(container)));
+  }
+  return found;
+}
+
 /** Attention weights as maps, a channel a head. */
-export async function fetchAttention(run: string, layer: string, step: number, signal?: AbortSignal): Promise<Maps> {
-  return asMaps(await getContainer("attention", { run, layer, step }, signal));
+export async function fetchAttention(
+  run: string,
+  layer: string,
+  step: number,
+  signal?: AbortSignal,
+): Promise<Attention> {
+  const container = await getContainer("attention", { run, layer, step }, signal);
+  const { header, arrays } = container;
+  return {
+    ...asMaps(container),
+    queries: (header.queries as number[] | null) ?? null,
+    entropy: arrays.entropy as Float32Array,
+    largest_logit: arrays.largest_logit as Float32Array,
+  };
+}
+
+export async function fetchHeads(run: string, layer: string, signal?: AbortSignal): Promise<Heads> {
+  const { arrays } = await getContainer("heads", { run, layer }, signal);
+  return {
+    run,
+    layer,
+    steps: arrays.steps as Float64Array,
+    heads: arrays.heads as Uint32Array,
+    entropy: arrays.entropy as Float32Array,
+    largest_logit: arrays.largest_logit as Float32Array,
+    largest_weight: arrays.largest_weight as Float32Array,
+  };
 }
 
 export async function fetchInputs(run: string, step: number, signal?: AbortSignal): Promise<Inputs> {
   const container = await getContainer("inputs", { run, step }, signal);
-  return { ...asMaps(container), labels: container.header.labels as string[] | null };
+  return {
+    ...asMaps(container),
+    labels: container.header.labels as string[] | null,
+    tokens: (container.header.tokens as Inputs["tokens"] | undefined) ?? null,
+  };
 }
 
 /** CKA, layer x layer at a step, or step x step of a layer, at most `columns` of them. */

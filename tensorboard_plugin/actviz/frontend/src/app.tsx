@@ -19,7 +19,7 @@ import { SimilarityControls, SimilarityView } from "./views/similarity";
 interface ViewParts {
   label: string;
   Body: (props: { available: number }) => JSX.Element;
-  Controls: () => JSX.Element;
+  Controls: () => JSX.Element | null;
 }
 
 const PARTS: Readonly<Record<View, ViewParts>> = {

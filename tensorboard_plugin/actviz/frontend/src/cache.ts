@@ -1,5 +1,5 @@
 // Maps that were fetched, by (run, layer, step, time of logging): the last used ones are kept, up to a number of bytes.
-import { fetchMaps } from "./api";
+import { fetchMaps, fetchMapsRange } from "./api";
 import type { Maps } from "./types";
 
 const CAPACITY_BYTES = 96 << 20;
@@ -12,7 +12,8 @@ export interface MapsKey {
   wallTime_s: number;
 }
 
-type Load = (run: string, layer: string, step: number, signal?: AbortSignal) => Promise<Maps>;
+type Load = (run: string, layer: string, step: number) => Promise<Maps>;
+type LoadRange = (run: string, layer: string, from: number, to: number) => Promise<ReadonlyMap<number, Maps>>;
 
 export class MapsCache {
   private readonly kept = new Map<string, Maps>();
@@ -22,6 +23,7 @@ export class MapsCache {
   constructor(
     private readonly load: Load = fetchMaps,
     private readonly capacity = CAPACITY_BYTES,
+    private readonly loadRange: LoadRange = fetchMapsRange,
   ) {}
 
   peek(key: MapsKey): Maps | undefined {
@@ -38,17 +40,54 @@ export class MapsCache {
   get(key: MapsKey): Promise<Maps> {
     const found = this.peek(key);
     if (found !== undefined) return Promise.resolve(found);
+    return this.underWay.get(nameOf(key)) ?? this.await(key, this.load(key.run, key.layer, key.step));
+  }
+
+  has(key: MapsKey): boolean {
     const name = nameOf(key);
-    let request = this.underWay.get(name);
-    if (request === undefined) {
-      request = this.load(key.run, key.layer, key.step)
-        .then((maps) => {
-          this.keep(name, maps);
-          return maps;
-        })
-        .finally(() => this.underWay.delete(name));
-      this.underWay.set(name, request);
+    return this.kept.has(name) || this.underWay.has(name);
+  }
+
+  /** Fetches what is missing of successive steps, ascending, of one run and layer: neighbours in one request. */
+  async fetchAhead(keys: readonly MapsKey[]): Promise<void> {
+    const requests: Promise<unknown>[] = [];
+    for (const group of this.missing(keys)) {
+      const [first, last] = [group[0] as MapsKey, group[group.length - 1] as MapsKey];
+      const range = first === last ? null : this.loadRange(first.run, first.layer, first.step, last.step);
+      const answer = range?.catch((): ReadonlyMap<number, Maps> => new Map());
+      for (const key of group) {
+        // What the range had no room for, or could not read, is asked for alone: that answer says why.
+        const load = () => this.load(key.run, key.layer, key.step);
+        const maps = answer === undefined ? load() : answer.then((found) => found.get(key.step) ?? load());
+        requests.push(this.await(key, maps));
+      }
     }
+    await Promise.allSettled(requests);
+  }
+
+  private missing(keys: readonly MapsKey[]): MapsKey[][] {
+    const groups: MapsKey[][] = [];
+    let open: MapsKey[] | null = null;
+    for (const key of keys) {
+      if (this.has(key)) open = null;
+      else if (open !== null) open.push(key);
+      else {
+        open = [key];
+        groups.push(open);
+      }
+    }
+    return groups;
+  }
+
+  private await(key: MapsKey, answer: Promise<Maps>): Promise<Maps> {
+    const name = nameOf(key);
+    const request = answer
+      .then((maps) => {
+        this.keep(name, maps);
+        return maps;
+      })
+      .finally(() => this.underWay.delete(name));
+    this.underWay.set(name, request);
     return request;
   }
 

@@ -1,5 +1,17 @@
 // The keyboard.
-import { firstStep, lastStep, moveChannel, moveLayer, moveStep, swapRuns, toggleFollow, togglePlay } from "./actions";
+import {
+  firstStep,
+  lastStep,
+  moveChannel,
+  moveLayer,
+  moveStep,
+  resetContrast,
+  stretchContrast,
+  swapRuns,
+  toggleFollow,
+  toggleOverlay,
+  togglePlay,
+} from "./actions";
 import { helpShown, search, VIEWS, view } from "./state";
 import { COMPARE_KEYS } from "./views/compare/keys";
 import { togglePulse } from "./views/propagation/pulse";
@@ -14,6 +26,10 @@ const ACTIONS: Readonly<Record<string, (event: KeyboardEvent) => void>> = {
   ArrowDown: () => moveLayer(1),
   "[": () => moveChannel(-1),
   "]": () => moveChannel(1),
+  "+": () => stretchContrast(1 / 1.25),
+  "-": () => stretchContrast(1.25),
+  "0": resetContrast,
+  o: toggleOverlay,
   " ": togglePlay,
   f: toggleFollow,
   x: swapRuns,

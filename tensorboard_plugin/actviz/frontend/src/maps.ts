@@ -72,7 +72,8 @@ export function largestPixel(maps: Maps, map: number): number {
 
 /**
  * Limits of the scale. On the diverging scale they are symmetric, so that zero is the page's colour.
- * `map`: of this map alone; `layer`: of all maps at this step; `locked`: of the whole run (99.9th percentile).
+ * `map`: of this map alone; `layer`: of all maps at this step; `locked`, `runs`: of the statistics given, which are
+ * of the whole run, or of all shown ones (99.9th percentile).
  */
 export function scaleLimits(
   mode: ScaleMode,
@@ -83,8 +84,8 @@ export function scaleLimits(
 ): ScaleLimits {
   let low = maps.low[map] as number;
   let high = maps.high[map] as number;
-  if (mode !== "map") [low, high] = [minimum(maps.low), maximum(maps.high)];
-  if (mode === "locked" && statistics?.abs_limit != null) {
+  if (mode !== "map") [low, high] = extremes(maps);
+  if ((mode === "locked" || mode === "runs") && statistics?.abs_limit != null) {
     const [lowest, highest] =
       colormap === "activations"
         ? [-statistics.abs_limit, statistics.abs_limit]
@@ -97,6 +98,38 @@ export function scaleLimits(
     low = -high;
   }
   return high > low ? { low, high, clips: false } : { low: low - 1, high: high + 1, clips: false };
+}
+
+/** The smallest and the largest value of all maps. */
+export function extremes(maps: Maps): [low: number, high: number] {
+  return [minimum(maps.low), maximum(maps.high)];
+}
+
+/** The scale that the user gave instead, symmetric where zero must stay in the middle. */
+export function windowed(
+  limits: ScaleLimits,
+  contrast: readonly [low: number, high: number] | null,
+  symmetric: boolean,
+  maps: Maps,
+): ScaleLimits {
+  if (contrast === null) return limits;
+  const largest = Math.max(Math.abs(contrast[0]), Math.abs(contrast[1]));
+  const [low, high] = symmetric ? [-largest, largest] : contrast;
+  if (!(high > low)) return limits;
+  const [least, most] = extremes(maps);
+  return { low, high, clips: least < low || most > high };
+}
+
+/** Limits for several runs at once: the widest of each; null when unknown. */
+export function unitedLimits(all: readonly LayerStats[]): Pick<LayerStats, "abs_limit" | "low_limit" | "high_limit"> {
+  const known = (name: "abs_limit" | "low_limit" | "high_limit") =>
+    all.map((each) => each[name]).filter((value): value is number => value !== null);
+  const [sizes, lows, highs] = [known("abs_limit"), known("low_limit"), known("high_limit")];
+  return {
+    abs_limit: sizes.length > 0 ? Math.max(...sizes) : null,
+    low_limit: lows.length > 0 ? Math.min(...lows) : null,
+    high_limit: highs.length > 0 ? Math.max(...highs) : null,
+  };
 }
 
 function minimum(values: Float32Array): number {
@@ -123,15 +156,43 @@ export function widestChannel(maps: Maps, sample: number): number | null {
   return widest;
 }
 
-/** Positions of the channels in the order in which the grid shows them. */
-export function channelOrder(maps: Maps, sample: number, sort: ChannelSort): number[] {
+/** RMS of the difference of a sample's map between two steps; NaN where either has no such map, or no finite value. */
+export function changeOf(maps: Maps, reference: Maps, sample: number, position: number): number {
+  const other = reference.channels.indexOf(maps.channels[position] as number);
+  const row = reference.samples.indexOf(maps.samples[sample] as number);
+  if (other < 0 || row < 0 || maps.height !== reference.height || maps.width !== reference.width) return Number.NaN;
+  const [map, before] = [mapNumber(maps, sample, position), mapNumber(reference, row, other)];
+  let sum = 0;
+  let count = 0;
+  for (let pixel = 0; pixel < maps.height * maps.width; pixel++) {
+    const difference = valueAt(maps, map, pixel) - valueAt(reference, before, pixel);
+    if (Number.isNaN(difference)) continue;
+    sum += difference * difference;
+    count++;
+  }
+  return Math.sqrt(sum / count);
+}
+
+/** What a channel is sorted by: mean, change since the reference, or share of zeros. */
+export function sortKey(
+  maps: Maps,
+  sample: number,
+  position: number,
+  sort: Exclude<ChannelSort, "index">,
+  reference: Maps | null,
+): number {
+  if (sort === "change") return reference === null ? Number.NaN : changeOf(maps, reference, sample, position);
+  const map = mapNumber(maps, sample, position);
+  return sort === "zero" ? zeroFraction(maps, map) : (maps.mean[map] as number);
+}
+
+/** Positions of the channels in the order in which the grid shows them: the largest first, those without a value last. */
+export function channelOrder(maps: Maps, sample: number, sort: ChannelSort, reference: Maps | null = null): number[] {
   const positions = maps.channels.map((_, position) => position);
   if (sort === "index") return positions;
   const key = positions.map((position) => {
-    const map = mapNumber(maps, sample, position);
-    if (sort === "zero") return -zeroFraction(maps, map);
-    const mean = maps.mean[map] as number;
-    return Number.isNaN(mean) ? Number.POSITIVE_INFINITY : -mean;
+    const value = sortKey(maps, sample, position, sort, reference);
+    return Number.isNaN(value) ? Number.POSITIVE_INFINITY : -value;
   });
   return positions.sort((one, other) => (key[one] as number) - (key[other] as number) || one - other);
 }

@@ -6,9 +6,14 @@ import type { Estimator, LayerInfo, Model, RunsAnswer, Stats, Timeline } from ".
 export const VIEWS = ["overview", "layer", "propagation", "compare", "similarity"] as const;
 export type View = (typeof VIEWS)[number];
 export type RunLetter = "A" | "B";
-export type ScaleMode = "map" | "layer" | "locked";
+export type ScaleMode = "map" | "layer" | "locked" | "runs";
 export type ColormapName = "activations" | "viridis" | "cividis" | "inferno" | "grey";
-export type ChannelSort = "index" | "mean" | "zero";
+export type ChannelSort = "index" | "mean" | "change" | "zero";
+/** What the Layer view shows of a layer that attends. */
+export type LayerPart = "output" | "attention";
+export type ValuesStyle = "heat" | "ridge";
+/** What the histogram and the lines are of. */
+export type DetailOf = "layer" | "channel";
 export type StatScale = "linear" | "log";
 export type Comparison = "between" | "steps";
 export type Dimensions = "participation" | "effective";
@@ -36,6 +41,15 @@ export const channel = signal<number | null>(null);
 export const colormap = signal<ColormapName>("activations");
 export const scaleMode = signal<ScaleMode>("locked");
 export const channelSort = signal<ChannelSort>("index");
+/** Limits that the user gave the colour scale, instead of those of `scaleMode`; of one layer. */
+export const contrast = signal<readonly [low: number, high: number] | null>(null);
+/** Opacity of maps laid over their input, 0..1; 0: no input below them. */
+export const overlay = signal(0);
+export const valuesStyle = signal<ValuesStyle>("heat");
+export const detailOf = signal<DetailOf>("layer");
+export const layerPart = signal<LayerPart>("output");
+/** Attention head, as in `Attention.channels`; null: the mean over the heads. */
+export const head = signal<number | null>(null);
 export const stat = signal("rms");
 export const statScale = signal<StatScale>("log");
 /** Similarity: of CKA; what the second matrix compares; the column of the chosen pair; how dimensions are counted. */
@@ -65,6 +79,10 @@ export const stepsPerSecond = signal(10);
 export const shownChannels = signal<readonly number[]>([]);
 /** The layers that the keys up and down go to; null: all. */
 export const layerStops = signal<readonly string[] | null>(null);
+/** Limits of the colour scale in force; null where each map has its own. */
+export const shownLimits = signal<readonly [low: number, high: number] | null>(null);
+/** Attention heads in view, in order, the mean (null) first; empty where none are. */
+export const shownHeads = signal<readonly (number | null)[]>([]);
 export const hoverStep = signal<number | null>(null);
 export const search = signal("");
 export const helpShown = signal(false);
@@ -81,6 +99,8 @@ export const stats = signal<Readonly<Record<string, Stats>>>({});
 /** Why the last poll failed, in words; null when it did not. */
 export const connectionError = signal<string | null>(null);
 
+/** Whether colours are of the whole run, or of all shown ones, and not of the step in view. */
+export const scaleLocked = computed(() => scaleMode.value === "locked" || scaleMode.value === "runs");
 export const focusedRun = computed(() => (focus.value === "B" ? (runB.value ?? runA.value) : runA.value));
 export const shownRuns = computed(() => {
   const shown: { letter: RunLetter; run: string }[] = [];

@@ -84,6 +84,7 @@ export interface Model {
   layers: LayerInfo[];
   modules: ModuleInfo[];
   /** The places with attention weights. */
+  /** Places with attention weights. */
   attention: string[];
   session: Record<string, unknown>;
 }
@@ -152,8 +153,28 @@ export interface Maps {
   mean: Float32Array;
 }
 
+/** Attention weights: maps of queries x keys, a channel a head; `entropy`, `largest_logit` are [samples, heads]. */
+export interface Attention extends Maps {
+  /** Indices of the queries kept; null: all. */
+  queries: number[] | null;
+  entropy: Float32Array;
+  largest_logit: Float32Array;
+}
+
+/** Attention heads over steps; matrices are row-major [steps, heads]. */
+export interface Heads {
+  run: string;
+  layer: string;
+  steps: Float64Array;
+  heads: Uint32Array;
+  entropy: Float32Array;
+  largest_logit: Float32Array;
+  largest_weight: Float32Array;
+}
+
 export interface Inputs extends Maps {
   labels: string[] | null;
+  tokens: (string[] | null)[] | null;
 }
 
 export type Estimator = "biased" | "unbiased";

@@ -48,3 +48,42 @@ test("a failure is not kept", async () => {
   expect((await kept.get(key(5))).height).toBe(5);
   expect(asked).toEqual([5, 5]);
 });
+
+test("neighbours are fetched ahead in one request, and only what is missing", async () => {
+  const asked: number[] = [];
+  const ranges: string[] = [];
+  const maps = (step: number) => ({ data: new Uint8Array(10), height: step }) as unknown as Maps;
+  const load = async (_run: string, _layer: string, step: number) => {
+    asked.push(step);
+    return maps(step);
+  };
+  const range = async (_run: string, _layer: string, from: number, to: number) => {
+    ranges.push(`${from}-${to}`);
+    // No room for step 9.
+    return new Map(
+      [5, 6, 7, 8].filter((step) => step >= from && step <= to).map((step) => [step, maps(step)] as const),
+    );
+  };
+  const kept = new MapsCache(load, 1000, range);
+  await kept.get(key(4));
+  const ahead = kept.fetchAhead([2, 4, 5, 6, 7, 8, 9].map((step) => key(step)));
+  expect((await kept.get(key(6))).height).toBe(6); // joins the request under way
+  await ahead;
+  expect(ranges).toEqual(["5-9"]);
+  expect(asked).toEqual([4, 2, 9]);
+  expect([2, 4, 5, 6, 7, 8, 9].every((step) => kept.has(key(step)))).toBe(true);
+});
+
+test("a range that fails is asked for step by step, so that each step has its own answer", async () => {
+  const { asked, failing } = cache(1000);
+  failing.add(2);
+  const load = async (_run: string, _layer: string, step: number) => {
+    asked.push(step);
+    if (failing.has(step)) throw new Error(`no maps at ${step}`);
+    return { data: new Uint8Array(10) } as unknown as Maps;
+  };
+  const kept = new MapsCache(load, 1000, () => Promise.reject(new Error("offline")));
+  await kept.fetchAhead([key(1), key(2), key(3)]);
+  expect(asked).toEqual([1, 2, 3]);
+  expect([1, 2, 3].map((step) => kept.has(key(step)))).toEqual([true, false, true]);
+});

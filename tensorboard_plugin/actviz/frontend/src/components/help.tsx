@@ -6,7 +6,9 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["← →", "former, next logged step (Shift: ten)"],
   ["Home End", "first, last logged step"],
   ["↑ ↓", "layer"],
-  ["[ ]", "channel"],
+  ["[ ]", "channel, attention head"],
+  ["+ − 0", "more, less contrast; as it was"],
+  ["o", "maps over their input"],
   ["space", "play, pause"],
   ["p", "Propagation: play through the layers"],
   ["f", "follow the newest step"],
@@ -17,7 +19,7 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["?", "this"],
   ["arrows, Enter", "in a matrix of Similarity: go to a cell, choose it"],
   ["click", "a step, a layer, a channel; again: open it"],
-  ["Alt-click", "reference step of the histogram; in Compare, B's step"],
+  ["Alt-click", "reference step, of histogram and change; in Compare, B's step"],
 ];
 
 export function Help() {

@@ -3,6 +3,7 @@ import type { StepAxis } from "../axis";
 import { formatTick } from "../format";
 import { FONT, type Palette } from "../palette";
 import type { LayerStats } from "../types";
+import { columnEdges } from "./values";
 
 export interface StatLine {
   column: string;
@@ -32,6 +33,39 @@ export function columnOf(statistics: LayerStats, column: string): Float64Array {
     : statistics.values.subarray(row * count, (row + 1) * count);
 }
 
+/** Lines of one channel: the largest absolute value, and the mean, which a log axis cannot have. */
+export const CHANNEL_LINES: readonly StatLine[] = [
+  { column: "max", label: "max |x|", width: 1, dashed: false },
+  { column: "mean", label: "mean", width: 1.8, dashed: false },
+];
+
+/** Draws a share 0..1 over the steps as an area from the bottom. */
+export function drawShare(
+  context: CanvasRenderingContext2D,
+  steps: ArrayLike<number>,
+  shares: ArrayLike<number>,
+  axis: StepAxis,
+  top: number,
+  height: number,
+  palette: Palette,
+): void {
+  context.fillStyle = palette.line;
+  context.fillRect(axis.left, top + height, axis.right - axis.left, 1);
+  context.fillStyle = palette.ink3;
+  const [left, right] = columnEdges(axis, steps);
+  for (let index = 0; index < steps.length; index++) {
+    const share = shares[index] as number;
+    if (!(share > 0)) continue;
+    const tall = Math.max(1, share * height);
+    context.fillRect(
+      left[index] as number,
+      top + height - tall,
+      (right[index] as number) - (left[index] as number),
+      tall,
+    );
+  }
+}
+
 /** Draws the lines over the whole run; the axis takes its limits from all of it. */
 export function drawLines(
   context: CanvasRenderingContext2D,
@@ -40,8 +74,9 @@ export function drawLines(
   height: number,
   log: boolean,
   palette: Palette,
+  drawn: readonly StatLine[] = log ? LOG_LINES : LINEAR_LINES,
 ): void {
-  const lines = (log ? LOG_LINES : LINEAR_LINES).map((line) => ({
+  const lines = drawn.map((line) => ({
     ...line,
     values: columnOf(statistics, line.column),
   }));

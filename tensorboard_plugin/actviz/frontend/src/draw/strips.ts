@@ -1,6 +1,7 @@
 // Channel means over steps: a row a channel, a column a logged step.
 import type { StepAxis } from "../axis";
 import { entryOf, type ScaleLimits } from "../maps";
+import type { Palette } from "../palette";
 import type { Channels } from "../types";
 import { columnEdges } from "./values";
 
@@ -43,4 +44,26 @@ export function drawChannels(
   tile.getContext("2d")?.putImageData(image, 0, 0);
   context.imageSmoothingEnabled = false;
   context.drawImage(tile, axis.left, 0, width, height);
+}
+
+/** Marks where channels die (in the colour of what is bad), are born or revive: a bar at the first step of the new state. */
+export function drawLife(
+  context: CanvasRenderingContext2D,
+  { steps, channels }: Channels,
+  events: readonly { channel: number; step: number; kind: string }[],
+  axis: StepAxis,
+  height: number,
+  palette: Palette,
+): void {
+  const [left] = columnEdges(axis, steps);
+  const column = new Map(Array.from(steps, (step, index) => [step, index] as const));
+  const row = new Map(Array.from(channels, (name, index) => [name, index] as const));
+  const tall = height / Math.max(1, channels.length);
+  for (const { channel, step, kind } of events) {
+    const x = left[column.get(step) ?? -1];
+    const at = row.get(channel);
+    if (x === undefined || at === undefined) continue;
+    context.fillStyle = kind === "died" ? palette.bad : palette.ink;
+    context.fillRect(x - 1, at * tall, 2, Math.max(1, tall - (tall > 3 ? 1 : 0)));
+  }
 }

@@ -14,6 +14,7 @@ import {
   runB,
   runs,
   sample,
+  scaleLocked,
   scaleMode,
 } from "../state";
 import { Overlaid, type SideRecords, StatisticsTable } from "./compare/bottom";
@@ -55,7 +56,7 @@ export function CompareControls() {
         testid="compare-scale"
         state={{
           get value() {
-            return scaleMode.value === "locked" ? "locked" : "layer";
+            return scaleLocked.value ? "locked" : "layer";
           },
           set value(chosen: "locked" | "layer") {
             scaleMode.value = chosen;
@@ -107,7 +108,7 @@ export function CompareView({ available }: { available: number }) {
   // The shared scale is known only with both histories: no picture on another scale before that.
   const settled = (ofA.history || ofA.error !== null) && (ofB.history || ofB.error !== null);
   const statistics = [ofA.history?.statistics ?? null, ofB.history?.statistics ?? null];
-  const scene = pair && settled ? sceneOf(pair, statistics, sample.value, scaleMode.value === "locked") : null;
+  const scene = pair && settled ? sceneOf(pair, statistics, sample.value, scaleLocked.value) : null;
   const sides: SideRecords[] = [];
   if (a && ofA.history && atA) sides.push({ side: a, history: ofA.history, histograms: atA.histograms });
   if (b && ofB.history && atB) sides.push({ side: b, history: ofB.history, histograms: atB.histograms });

@@ -18,7 +18,7 @@ const WIDE = 1000;
 
 export function SimilarityControls() {
   const shown = shownRuns.value;
-  if (shown.every((each) => comparable(each.run).length === 0)) return <></>;
+  if (shown.every((each) => comparable(each.run).length === 0)) return null;
   return (
     <>
       <Estimators />

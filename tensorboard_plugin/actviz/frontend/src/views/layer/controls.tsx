@@ -1,18 +1,23 @@
 // The Layer view's controls in the title line.
 import { setFocus } from "../../actions";
 import { Swatch } from "../../components/frame";
+import { shorten } from "../../format";
 import {
   type ChannelSort,
   type ColormapName,
   channelSort,
   colormap,
   focus,
+  layerPart,
+  overlay,
   type ScaleMode,
   sample,
   scaleMode,
   shownRuns,
 } from "../../state";
-import { useInputs, useMaps } from "./data";
+import { type ShownMaps, useInputs, useMaps, usePlace } from "./data";
+import { Choice } from "./history";
+import { inputBelow } from "./overlay";
 
 interface ChooserProps<T extends string> {
   label: string;
@@ -64,24 +69,58 @@ export function FocusRun() {
   );
 }
 
+function SortChooser({ shown }: { shown: ShownMaps | null }) {
+  if (shown?.maps.layout !== "channels") return null;
+  return (
+    <Chooser<ChannelSort>
+      label="Sort"
+      testid="sort"
+      state={channelSort}
+      choices={[
+        ["index", "index"],
+        ["mean", "mean"],
+        ["change", "change since the reference"],
+        ["zero", "zeros"],
+      ]}
+    />
+  );
+}
+
 export function LayerControls() {
   const { shown } = useMaps();
   const inputs = useInputs(shown);
   const count = shown?.maps.samples.length ?? 0;
+  const place = usePlace();
+  const at = shown === null ? 0 : Math.min(sample.value, shown.maps.samples.length - 1);
   return (
     <>
-      {shown?.maps.layout === "channels" && (
-        <Chooser<ChannelSort>
-          label="Sort"
-          testid="sort"
-          state={channelSort}
+      {place !== null && (
+        <Choice
+          label="Show"
+          state={layerPart}
           choices={[
-            ["index", "index"],
-            ["mean", "mean"],
-            ["zero", "zeros"],
+            ["output", "output"],
+            ["attention", "attention"],
           ]}
         />
       )}
+      {shown && inputBelow(inputs, shown.maps, at) >= 0 && (
+        <label title="maps over their input (o)">
+          Overlay
+          <input
+            type="range"
+            data-testid="overlay"
+            min="0"
+            max="1"
+            step="0.1"
+            value={overlay.value}
+            onInput={(event) => {
+              overlay.value = Number(event.currentTarget.value);
+            }}
+          />
+        </label>
+      )}
+      {place === null || layerPart.value === "output" ? <SortChooser shown={shown} /> : null}
       <Chooser<ScaleMode>
         label="Scale"
         testid="scale-mode"
@@ -90,6 +129,9 @@ export function LayerControls() {
           ["locked", "locked over steps"],
           ["layer", "this step"],
           ["map", "each map"],
+          ...(shownRuns.value.length > 1 || scaleMode.value === "runs"
+            ? ([["runs", "locked over runs"]] as const)
+            : []),
         ]}
       />
       <Chooser<ColormapName>
@@ -109,7 +151,9 @@ export function LayerControls() {
         >
           {Array.from({ length: count }, (_, index) => (
             <option key={index} value={index}>
-              {inputs?.labels?.[index] !== undefined ? `${index}: ${inputs.labels[index]}` : String(index)}
+              {inputs?.labels?.[index] !== undefined
+                ? `${index}: ${shorten(inputs.labels[index] as string, 24)}`
+                : String(index)}
             </option>
           ))}
         </select>

@@ -6,17 +6,31 @@ import { lut } from "../../colour";
 import { Canvas } from "../../components/canvas";
 import { StepPlot } from "../../components/frame";
 import { drawMap } from "../../draw/maps";
-import { cellPixels, foldShape, mapNumber, scaleLimits } from "../../maps";
-import { palette } from "../../palette";
-import { axis, channel, colormap, dark, mainWidth, sample, scaleMode, step, timelines } from "../../state";
-import type { LayerStats, Maps } from "../../types";
+import { formatCount, shorten } from "../../format";
+import { cellPixels, foldShape, mapNumber } from "../../maps";
+import { FONT, palette } from "../../palette";
+import { topSample } from "../../pixels";
+import { axis, channel, colormap, dark, mainWidth, sample, step, timelines } from "../../state";
+import type { Inputs, LayerStats, Maps } from "../../types";
 import { keyOf, type ShownMaps } from "./data";
+import { limitsOf } from "./limits";
+import { PointedValue, point, pointNowhere } from "./pointed";
 
 const FRAME = 40;
 const FRAME_GAP = 3;
+/** Height of the line with the top samples. */
+const TOP = 16;
 
 /** The chosen channel at as many steps as whole frames fit. */
-export function FilmStrip({ shown, statistics }: { shown: ShownMaps; statistics: LayerStats | null }) {
+export function FilmStrip({
+  shown,
+  statistics,
+  inputs,
+}: {
+  shown: ShownMaps;
+  statistics: LayerStats | null;
+  inputs: Inputs | null;
+}) {
   const { run, layer } = shown.key;
   const { maps } = shown;
   const steps = timelines.value[run]?.steps ?? [];
@@ -49,10 +63,19 @@ export function FilmStrip({ shown, statistics }: { shown: ShownMaps; statistics:
       current = false;
     };
   }, [name]);
+  const byChannel = maps.layout === "channels";
+  const labelOf = (of: Maps, at: number) => {
+    const number = of.samples[at] as number;
+    return shorten(inputs?.labels?.[number] ?? String(number), Math.max(2, Math.floor(pitch / 7)));
+  };
   const nearest = frames.length > 0 && step.value !== null ? frames[nearestIndex(frames, step.value)] : null;
   const draw = (context: CanvasRenderingContext2D, canvas: HTMLCanvasElement) => {
     const table = lut(colormap.value, dark.value);
     let drawn = 0;
+    const tops: string[] = [];
+    context.font = FONT;
+    context.textAlign = "center";
+    context.textBaseline = "top";
     for (const [index, frame] of frames.entries()) {
       const key = keyOf(run, layer, frame);
       const found: Maps | undefined = key === null ? undefined : mapsCache.peek(key);
@@ -62,47 +85,93 @@ export function FilmStrip({ shown, statistics }: { shown: ShownMaps; statistics:
         context.fillRect(x, 2, wide, tall);
         continue;
       }
-      const at = Math.min(sample.value, found.samples.length - 1);
-      const map = mapNumber(found, at, Math.max(0, channel.value === null ? 0 : found.channels.indexOf(channel.value)));
+      const map = mapIn(found);
       drawMap(
         context,
         found,
         map,
-        scaleLimits(scaleMode.value, colormap.value, found, map, statistics),
+        limitsOf(found, map, statistics),
         table,
         palette.value,
         { x, y: 2, width: wide, height: tall },
         [rows, columns],
       );
       drawn++;
+      const best = byChannel ? topSample(found, channelIn(found)) : null;
+      tops.push(best === null ? "" : String(found.samples[best]));
+      if (byChannel) {
+        context.fillStyle = palette.value.ink2;
+        context.fillText(best === null ? "–" : labelOf(found, best), x + wide / 2, tall + 5);
+      }
       if (frame === nearest) {
         context.strokeStyle = palette.value.accent;
         context.lineWidth = 2;
         context.strokeRect(x - 1, 1, wide + 2, tall + 2);
       }
     }
+    if (byChannel) {
+      context.textAlign = "right";
+      context.fillStyle = palette.value.ink3;
+      context.fillText("top", left - 8, tall + 5);
+    }
     canvas.dataset.frames = String(drawn);
+    canvas.dataset.tops = tops.join();
+  };
+  /** The frame under the pointer, and the pixel of its map. */
+  const hover = (event: PointerEvent) => {
+    const bounds = (event.currentTarget as HTMLElement).getBoundingClientRect();
+    const frame = Math.floor((event.clientX - bounds.left - left) / pitch);
+    const x = event.clientX - bounds.left - Math.round(left + frame * pitch + (pitch - wide) / 2);
+    const [row, column] = [
+      Math.floor(((event.clientY - bounds.top - 2) * rows) / tall),
+      Math.floor((x * columns) / wide),
+    ];
+    if (frame < 0 || frame >= count || row < 0 || row >= rows || column < 0 || column >= columns) pointNowhere();
+    else point("film", frame, row * columns + column);
+  };
+  const mapOf = (frame: number) => {
+    const key = keyOf(run, layer, frames[frame] ?? null);
+    const found = key === null ? undefined : mapsCache.peek(key);
+    return found ? { maps: found, map: mapIn(found), name: `step ${formatCount(frames[frame] as number)}` } : null;
   };
   const every = Math.max(1, Math.round(steps.length / count));
   return (
     <section>
       <div class="panel-head">
         <h2>{maps.layout === "channels" ? `Channel ${channel.value ?? maps.channels[0]}` : "Maps"} over steps</h2>
-        <span class="hint">{every === 1 ? "every logged step" : `about every ${ordinal(every)} logged step`}</span>
+        <span class="hint">
+          {every === 1 ? "every logged step" : `about every ${ordinal(every)} logged step`}
+          {byChannel && `; below: which of the ${maps.samples.length} shown samples has the largest mean`}
+        </span>
+        <span class="spacer" />
+        <PointedValue place="film" mapOf={mapOf} />
       </div>
       <StepPlot label="Film strip over steps">
         <Canvas
           width={mainWidth.value}
-          height={tall + 4}
+          height={tall + 4 + (byChannel ? TOP : 0)}
           draw={draw}
-          deps={[name, nearest, arrived, statistics]}
+          deps={[name, nearest, arrived, statistics, inputs]}
           data-testid="film-strip"
           role="img"
           aria-label="The chosen channel over steps"
+          onPointerMove={hover}
+          onPointerLeave={pointNowhere}
         />
       </StepPlot>
     </section>
   );
+}
+
+/** Number of the map of the chosen sample and channel. */
+function mapIn(maps: Maps): number {
+  const at = Math.min(sample.value, maps.samples.length - 1);
+  return mapNumber(maps, at, channelIn(maps));
+}
+
+/** Position of the chosen channel. */
+function channelIn(maps: Maps): number {
+  return Math.max(0, channel.value === null ? 0 : maps.channels.indexOf(channel.value));
 }
 
 function ordinal(n: number): string {

@@ -1,24 +1,44 @@
 // The maps of all kept channels; or, of a sequence, of all samples; or the vector heat map.
 import { useEffect } from "preact/hooks";
-import { css, lut } from "../../colour";
+import { lut } from "../../colour";
 import { Canvas } from "../../components/canvas";
+import { drawInputIn } from "../../draw/input";
 import { drawMap } from "../../draw/maps";
-import { formatNumber, formatShort, shorten } from "../../format";
-import { channelOrder, isZero, mapNumber, type ScaleLimits, scaleLimits } from "../../maps";
+import { formatPercent, formatShort, shorten } from "../../format";
+import { channelOrder, isZero, mapNumber, type ScaleLimits, sortKey } from "../../maps";
 import { FONT, palette } from "../../palette";
-import { channel, channelSort, colormap, dark, sample, scaleMode, shownChannels } from "../../state";
-import type { LayerStats } from "../../types";
+import {
+  channel,
+  channelSort,
+  colormap,
+  dark,
+  overlay,
+  sample,
+  scaleMode,
+  shownChannels,
+  shownLimits,
+  shownRuns,
+} from "../../state";
+import type { Inputs, LayerStats } from "../../types";
 import type { ShownMaps } from "./data";
+import { Legend } from "./legend";
+import { isPositive, limitsOf } from "./limits";
+import { overlaid } from "./overlay";
+import { PointedValue, point, pointNowhere } from "./pointed";
 
 const GAP = 8;
 const LABEL = 16;
-const LEGEND = 56;
+const LEGEND = 68;
+/** Height of the line for the value under the pointer. */
+const VALUE_LINE = 20;
 
 export interface GridProps {
   shown: ShownMaps;
   statistics: LayerStats | null;
   deadSince: ReadonlyMap<number, number>;
-  labels: readonly string[] | null;
+  inputs: Inputs | null;
+  /** The maps of the reference step, where the channels are sorted by change. */
+  reference: ShownMaps | null;
   width: number;
   height: number;
 }
@@ -32,44 +52,6 @@ export function stamp(canvas: HTMLCanvasElement, { maps, key }: ShownMaps, at: n
   canvas.dataset.colormap = colormap.value;
   canvas.dataset.scaleLow = String(limits.low);
   canvas.dataset.scaleHigh = String(limits.high);
-}
-
-interface LegendProps {
-  limits: ScaleLimits;
-  /** Only the half above zero: the layer has no negative values. */
-  half: boolean;
-  height: number;
-}
-
-export function Legend({ limits, half, height }: LegendProps) {
-  const table = lut(colormap.value, dark.value);
-  const { high, clips } = limits;
-  const low = half ? 0 : limits.low;
-  const stops = Array.from({ length: 17 }, (_, index) => css(table, half ? 0.5 + index / 32 : index / 16)).join(", ");
-  const marks = low < 0 && high > 0 ? [high, high / 2, 0, low / 2, low] : [high, (low + high) / 2, low];
-  const sign = (index: number) =>
-    !clips ? "" : index === 0 ? "≥ " : index === marks.length - 1 && low !== 0 ? "≤ " : "";
-  return (
-    <div
-      class="colour-bar"
-      style={{ height: `${height}px` }}
-      role="img"
-      aria-label={`Scale from ${formatNumber(low)} to ${formatNumber(high)}`}
-    >
-      <div style={{ background: `linear-gradient(to top, ${stops})` }} />
-      {marks.map((value, index) => (
-        <span key={value} style={{ top: `${(index / (marks.length - 1)) * 100}%` }}>
-          {sign(index)}
-          {formatNumber(value)}
-        </span>
-      ))}
-    </div>
-  );
-}
-
-/** Whether a layer has no negative value in the whole run, so that the lower half of a diverging scale is never seen. */
-function isPositive(statistics: LayerStats | null): boolean {
-  return colormap.value === "activations" && statistics?.low_limit != null && statistics.low_limit >= 0;
 }
 
 interface Tiling {
@@ -92,56 +74,76 @@ export function tiling(count: number, mapWidth: number, mapHeight: number, width
 }
 
 export function Grid(props: GridProps) {
-  const { shown } = props;
+  const { shown, reference } = props;
   const order =
     shown.maps.layout === "channels"
-      ? channelOrder(shown.maps, Math.min(sample.value, shown.maps.samples.length - 1), channelSort.value)
+      ? channelOrder(
+          shown.maps,
+          Math.min(sample.value, shown.maps.samples.length - 1),
+          channelSort.value,
+          reference?.maps ?? null,
+        )
       : [];
   const names = order.map((position) => shown.maps.channels[position] as number);
   useEffect(() => {
-    shownChannels.value = names;
-  }, [names.join()]);
+    if (shown.maps.layout === "channels") shownChannels.value = names;
+  }, [names.join(), shown.maps.layout]);
   if (shown.maps.layout === "vector") return <Heat {...props} />;
   return <Tiles {...props} order={order} />;
 }
 
-function Tiles({
-  shown,
-  statistics,
-  deadSince,
-  labels,
-  width,
-  height,
-  order,
-}: GridProps & { order: readonly number[] }) {
+/** The number below a channel's map: what the channels are sorted by, or the mean. */
+function numberOf({ shown: { maps }, reference }: GridProps, at: number, position: number): string {
+  const sort = channelSort.value === "index" ? "mean" : channelSort.value;
+  const value = sortKey(maps, at, position, sort, reference?.maps ?? null);
+  if (Number.isNaN(value)) return sort === "mean" ? "NaN" : "";
+  return sort === "zero" ? formatPercent(value) : `${sort === "change" ? "Δ" : ""}${formatShort(value)}`;
+}
+
+function Tiles(props: GridProps & { order: readonly number[] }) {
+  const { shown, statistics, deadSince, inputs, width, height, order } = props;
   const { maps } = shown;
   const sequence = maps.layout === "sequence";
   const at = Math.min(sample.value, maps.samples.length - 1);
   const tiles = sequence
     ? maps.samples.map((_, index) => mapNumber(maps, index, 0))
     : order.map((position) => mapNumber(maps, at, position));
-  const { columns, cell, wide, tall } = tiling(tiles.length, maps.width, maps.height, width - LEGEND, height);
+  const { columns, cell, wide, tall } = tiling(
+    tiles.length,
+    maps.width,
+    maps.height,
+    width - LEGEND,
+    height - VALUE_LINE,
+  );
   const rows = Math.ceil(tiles.length / columns);
-  const shared = scaleLimits(scaleMode.value, colormap.value, maps, tiles[0] ?? 0, statistics);
+  const shared = limitsOf(maps, tiles[0] ?? 0, statistics);
+  useShownLimits(shared);
   const chosen = sequence ? at : order.findIndex((position) => maps.channels[position] === channel.value);
   const caption = (index: number): [string, string, boolean] => {
     const map = tiles[index] as number;
-    if (sequence) return [labels?.[index] ?? String(maps.samples[index]), formatShort(maps.mean[map] as number), false];
+    if (sequence)
+      return [inputs?.labels?.[index] ?? String(maps.samples[index]), formatShort(maps.mean[map] as number), false];
     const name = maps.channels[order[index] as number] as number;
     const since = deadSince.get(name);
-    if (isZero(maps, map) && since !== undefined && since <= shown.key.step) return [String(name), `⊘ ${since}`, true];
-    return [String(name), formatShort(maps.mean[map] as number), false];
+    if (isZero(maps, map) && since !== undefined) return [String(name), `⊘ ${since}`, true];
+    return [String(name), numberOf(props, at, order[index] as number), false];
   };
   const draw = (context: CanvasRenderingContext2D, canvas: HTMLCanvasElement) => {
     const table = lut(colormap.value, dark.value);
+    const below = overlaid(inputs, maps, at);
     context.font = FONT;
     context.textBaseline = "top";
     for (const [index, map] of tiles.entries()) {
       const x = (index % columns) * wide;
       const y = Math.floor(index / columns) * tall;
-      const limits = scaleMode.value === "map" ? scaleLimits("map", colormap.value, maps, map, statistics) : shared;
+      const limits = scaleMode.value === "map" ? limitsOf(maps, map, statistics) : shared;
       const box = { x, y, width: maps.width * cell, height: maps.height * cell };
+      if (below) {
+        drawInputIn(context, below.inputs, below.at, box);
+        context.globalAlpha = overlay.value;
+      }
       drawMap(context, maps, map, limits, table, palette.value, box);
+      context.globalAlpha = 1;
       const [name, number, bad] = caption(index);
       context.fillStyle = index === chosen ? palette.value.ink : palette.value.ink2;
       context.textAlign = "left";
@@ -149,76 +151,151 @@ function Tiles({
       if (wide < 52) continue;
       context.fillStyle = bad ? palette.value.bad : palette.value.ink2;
       context.textAlign = "right";
-      context.fillText(number, x + Math.max(box.width, wide - GAP), y + box.height + 3);
+      context.fillText(number, x + Math.max(box.width, wide - 3), y + box.height + 3);
     }
     stamp(canvas, shown, at, shared);
     canvas.dataset.cell = String(cell);
     canvas.dataset.columns = String(columns);
+    canvas.dataset.overlay = String(below ? overlay.value : 0);
+    canvas.dataset.order = order.map((position) => maps.channels[position]).join();
+  };
+  /** The tile under the pointer, and the pixel of its map; null beside the maps. */
+  const under = (event: MouseEvent): [tile: number, pixel: number | null] | null => {
+    const bounds = (event.currentTarget as HTMLElement).getBoundingClientRect();
+    const [x, y] = [event.clientX - bounds.left, event.clientY - bounds.top];
+    const tile = Math.floor(y / tall) * columns + Math.floor(x / wide);
+    if (tile < 0 || tile >= tiles.length) return null;
+    const [row, column] = [Math.floor((y % tall) / cell), Math.floor((x % wide) / cell)];
+    return [tile, row < maps.height && column < maps.width ? row * maps.width + column : null];
   };
   const choose = (event: MouseEvent) => {
-    const bounds = (event.currentTarget as HTMLElement).getBoundingClientRect();
-    const index =
-      Math.floor((event.clientY - bounds.top) / tall) * columns + Math.floor((event.clientX - bounds.left) / wide);
-    if (index >= tiles.length) return;
-    if (sequence) sample.value = index;
-    else channel.value = maps.channels[order[index] as number] as number;
+    const found = under(event);
+    if (found === null) return;
+    if (sequence) sample.value = found[0];
+    else channel.value = maps.channels[order[found[0]] as number] as number;
   };
+  const hover = (event: PointerEvent) => {
+    const found = under(event);
+    if (found === null || found[1] === null) pointNowhere();
+    else point("grid", found[0], found[1]);
+  };
+  const drawn = [
+    shown,
+    at,
+    cell,
+    tiles.join(),
+    shared.low,
+    shared.high,
+    chosen,
+    inputs,
+    statistics,
+    deadSince,
+    props.reference,
+  ];
   return (
     <div class="grid-panel">
-      <div class="tiles" style={{ width: `${columns * wide}px` }}>
-        <Canvas
-          width={columns * wide}
-          height={rows * tall}
-          draw={draw}
-          data-testid="maps-grid"
-          role="img"
-          aria-label={
-            sequence
-              ? `Maps of ${tiles.length} samples`
-              : `Maps of ${tiles.length} channels; the keys [ and ] choose one`
-          }
-          onClick={choose}
-        />
-        {chosen >= 0 && (
-          <div
-            class="chosen"
-            style={{
-              left: `${(chosen % columns) * wide - 2}px`,
-              top: `${Math.floor(chosen / columns) * tall - 2}px`,
-              width: `${maps.width * cell + 4}px`,
-              height: `${maps.height * cell + 4}px`,
-            }}
+      <div>
+        <div class="tiles" style={{ width: `${columns * wide}px` }}>
+          <Canvas
+            width={columns * wide}
+            height={rows * tall}
+            draw={draw}
+            deps={drawn}
+            data-testid="maps-grid"
+            role="img"
+            aria-label={
+              sequence
+                ? `Maps of ${tiles.length} samples`
+                : `Maps of ${tiles.length} channels; the keys [ and ] choose one`
+            }
+            onClick={choose}
+            onPointerMove={hover}
+            onPointerLeave={pointNowhere}
           />
-        )}
-      </div>
-      {scaleMode.value === "map" ? (
-        <p class="hint">each map on its own scale</p>
-      ) : (
-        <Legend
-          limits={shared}
-          half={isPositive(statistics)}
-          height={Math.min(height - 12, Math.max(120, rows * tall - LABEL))}
+          {chosen >= 0 && (
+            <div
+              class="chosen"
+              style={{
+                left: `${(chosen % columns) * wide - 2}px`,
+                top: `${Math.floor(chosen / columns) * tall - 2}px`,
+                width: `${maps.width * cell + 4}px`,
+                height: `${maps.height * cell + 4}px`,
+              }}
+            />
+          )}
+        </div>
+        <PointedValue
+          place="grid"
+          hint={keptOf(shown)}
+          mapOf={(tile) =>
+            tile < tiles.length
+              ? { maps, map: tiles[tile] as number, name: `${sequence ? "sample" : "channel"} ${caption(tile)[0]}` }
+              : null
+          }
         />
-      )}
+      </div>
+      <SharedLegend {...props} limits={shared} height={Math.min(height - 36, Math.max(120, rows * tall - LABEL))} />
     </div>
   );
 }
 
+/** Which of the channels, and of a volume which slice, the maps are of, where it is not all. */
+function keptOf({ maps: { layout, shape, channels } }: ShownMaps): string {
+  const words: string[] = [];
+  const all = shape[1] ?? channels.length;
+  if (layout === "channels" && all > channels.length) words.push(`${channels.length} of ${all} channels are logged`);
+  if (layout === "channels" && shape.length === 5) {
+    const depth = shape[2] as number;
+    words.push(`slice ${Math.floor(depth / 2)} of the depth 0 to ${depth - 1}, the middle one, is logged`);
+  }
+  return words.join("; ");
+}
+
+function useShownLimits({ low, high }: ScaleLimits): void {
+  const own = scaleMode.value === "map";
+  useEffect(() => {
+    shownLimits.value = own ? null : [low, high];
+    return () => {
+      shownLimits.value = null;
+    };
+  }, [low, high, own]);
+}
+
+function SharedLegend({
+  shown,
+  statistics,
+  limits,
+  height,
+}: Pick<GridProps, "shown" | "statistics" | "height"> & { limits: ScaleLimits }) {
+  if (scaleMode.value === "map") return <p class="hint own-scale">each on its own scale</p>;
+  const of =
+    scaleMode.value === "runs"
+      ? `of ${shownRuns.value.map(({ letter }) => letter).join(" and ")}`
+      : scaleMode.value === "locked"
+        ? "all steps"
+        : "this step";
+  return <Legend limits={limits} half={isPositive(statistics, shown.maps)} height={height} of={of} />;
+}
+
 /** Samples as rows, units as columns. */
-function Heat({ shown, statistics, labels, width, height }: GridProps) {
+function Heat(props: GridProps) {
+  const { shown, statistics, inputs, width, height } = props;
   const { maps } = shown;
   const at = Math.min(sample.value, maps.samples.length - 1);
-  const names = 28;
-  const cell = Math.max(1, Math.floor((width - LEGEND - names) / maps.width));
-  const row = Math.max(3, Math.min(24, Math.floor(height / maps.samples.length)));
-  const shared = scaleLimits(scaleMode.value, colormap.value, maps, mapNumber(maps, at, 0), statistics);
+  const labelOf = (index: number) => inputs?.labels?.[index] ?? String(maps.samples[index]);
+  const longest = Math.min(12, Math.max(...maps.samples.map((_, index) => labelOf(index).length)));
+  const names = 12 + longest * 7;
+  const cell = Math.min(64, Math.max(1, Math.floor((width - LEGEND - names) / maps.width)));
+  const row = Math.max(3, Math.min(24, Math.floor((height - 2 * VALUE_LINE) / maps.samples.length)));
+  const shared = limitsOf(maps, mapNumber(maps, at, 0), statistics);
+  useShownLimits(shared);
   const draw = (context: CanvasRenderingContext2D, canvas: HTMLCanvasElement) => {
     const table = lut(colormap.value, dark.value);
     context.font = FONT;
     context.textBaseline = "middle";
     context.textAlign = "right";
     for (let index = 0; index < maps.samples.length; index++) {
-      const limits = scaleMode.value === "map" ? scaleLimits("map", colormap.value, maps, index, statistics) : shared;
+      const limits = scaleMode.value === "map" ? limitsOf(maps, index, statistics) : shared;
       drawMap(context, maps, index, limits, table, palette.value, {
         x: names,
         y: index * row,
@@ -227,47 +304,55 @@ function Heat({ shown, statistics, labels, width, height }: GridProps) {
       });
       if (row < 11) continue;
       context.fillStyle = index === at ? palette.value.ink : palette.value.ink2;
-      context.fillText(shorten(labels?.[index] ?? String(maps.samples[index]), 5), names - 6, index * row + row / 2);
+      context.fillText(shorten(labelOf(index), 12), names - 6, index * row + row / 2);
     }
     stamp(canvas, shown, at, shared);
   };
-  const choose = (event: MouseEvent) => {
+  const under = (event: MouseEvent): [sample: number, unit: number] => {
     const bounds = (event.currentTarget as HTMLElement).getBoundingClientRect();
-    sample.value = Math.max(0, Math.min(maps.samples.length - 1, Math.floor((event.clientY - bounds.top) / row)));
+    return [Math.floor((event.clientY - bounds.top) / row), Math.floor((event.clientX - bounds.left - names) / cell)];
   };
+  const some =
+    maps.units && maps.units.length < (maps.shape[1] ?? 0) ? `; ${maps.units.length} of ${maps.shape[1]} units` : "";
   return (
     <div class="grid-panel">
-      <div class="tiles">
-        <Canvas
-          width={names + maps.width * cell}
-          height={maps.samples.length * row}
-          draw={draw}
-          data-testid="maps-grid"
-          role="img"
-          aria-label={`${maps.width} units of ${maps.samples.length} samples`}
-          onClick={choose}
+      <div>
+        <div class="tiles">
+          <Canvas
+            width={names + maps.width * cell}
+            height={maps.samples.length * row}
+            draw={draw}
+            deps={[shown, at, shared.low, shared.high, inputs, statistics]}
+            data-testid="maps-grid"
+            role="img"
+            aria-label={`${maps.width} units of ${maps.samples.length} samples`}
+            onClick={(event) => {
+              sample.value = Math.max(0, Math.min(maps.samples.length - 1, under(event)[0]));
+            }}
+            onPointerMove={(event) => {
+              const [index, unit] = under(event);
+              if (maps.samples[index] === undefined || unit < 0 || unit >= maps.width) pointNowhere();
+              else point("grid", index, unit);
+            }}
+            onPointerLeave={pointNowhere}
+          />
+          <div
+            class="chosen"
+            style={{
+              left: `${names - 1}px`,
+              top: `${at * row - 1}px`,
+              width: `${maps.width * cell + 2}px`,
+              height: `${row + 1}px`,
+            }}
+          />
+        </div>
+        <PointedValue
+          place="grid"
+          hint={`a row a sample, a column a unit${some}`}
+          mapOf={(tile) => (tile < maps.samples.length ? { maps, map: tile, name: `sample ${labelOf(tile)}` } : null)}
         />
-        <div
-          class="chosen"
-          style={{
-            left: `${names - 1}px`,
-            top: `${at * row - 1}px`,
-            width: `${maps.width * cell + 2}px`,
-            height: `${row + 1}px`,
-          }}
-        />
-        <p class="hint">
-          a row a sample, a column a unit
-          {maps.units && maps.units.length < (maps.shape[1] ?? 0)
-            ? `; ${maps.units.length} of ${maps.shape[1]} units`
-            : ""}
-        </p>
       </div>
-      {scaleMode.value === "map" ? (
-        <p class="hint">each row on its own scale</p>
-      ) : (
-        <Legend limits={shared} half={isPositive(statistics)} height={Math.min(height - 12, 260)} />
-      )}
+      <SharedLegend {...props} limits={shared} height={Math.min(height - 36, 260)} />
     </div>
   );
 }

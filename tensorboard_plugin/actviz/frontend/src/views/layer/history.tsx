@@ -1,15 +1,15 @@
-// What a layer did over the steps, on the one step axis: values, channel means, statistics.
+// What a layer did over the steps, on the one step axis: values and statistics.
 import type { ComponentChildren } from "preact";
 import { useMemo } from "preact/hooks";
 import { lut } from "../../colour";
 import { Canvas } from "../../components/canvas";
 import { StepPlot } from "../../components/frame";
-import { columnOf, drawLines, LINEAR_LINES, LOG_LINES } from "../../draw/lines";
-import { channelLimits, drawChannels } from "../../draw/strips";
-import { drawValues, drawValueTicks, valueScale } from "../../draw/values";
+import { CHANNEL_LINES, columnOf, drawLines, drawShare, LINEAR_LINES, LOG_LINES } from "../../draw/lines";
+import { drawRidges, ridgeSteps } from "../../draw/ridge";
+import { drawValues, drawValueTicks, fullShare, valueScale } from "../../draw/values";
 import { formatPercent, formatShort } from "../../format";
-import { FONT, palette } from "../../palette";
-import { axis, channel, dark, mainWidth, statScale, step } from "../../state";
+import { palette } from "../../palette";
+import { axis, channel, dark, detailOf, mainWidth, statScale, step, valuesStyle } from "../../state";
 import { indexOfStep } from "../../stats";
 import type { Channels, LayerStats } from "../../types";
 import type { LayerHistory } from "./data";
@@ -27,25 +27,42 @@ function Numbers({ rows, top = 0 }: { rows: readonly (readonly [string, string])
   );
 }
 
-interface StripProps {
+export interface StripProps {
   title: string;
   hint: ComponentChildren;
   testid: string;
   height: number;
   deps: readonly unknown[];
-  draw: (context: CanvasRenderingContext2D) => void;
+  draw: (context: CanvasRenderingContext2D, canvas: HTMLCanvasElement) => void;
   /** Values at the step in view, at the right edge. */
   numbers: readonly (readonly [string, string])[];
   numbersTop?: number;
+  /** At the right end of the head. */
+  extra?: ComponentChildren;
+  onPointerMove?: (event: PointerEvent) => void;
+  onPointerLeave?: () => void;
 }
 
 /** One plot over steps, with its head, and the values at the cursor. */
-function Strip({ title, hint, testid, height, deps, draw, numbers, numbersTop = 0 }: StripProps) {
+export function Strip({
+  title,
+  hint,
+  testid,
+  height,
+  deps,
+  draw,
+  numbers,
+  numbersTop = 0,
+  extra,
+  onPointerMove,
+  onPointerLeave,
+}: StripProps) {
   return (
     <section>
       <div class="panel-head">
         <h2>{title}</h2>
         <span class="hint">{hint}</span>
+        {extra}
       </div>
       <StepPlot label={`${title} over steps`}>
         <Canvas
@@ -56,6 +73,8 @@ function Strip({ title, hint, testid, height, deps, draw, numbers, numbersTop = 
           role="img"
           aria-label={`${title} over steps`}
           draw={draw}
+          {...(onPointerMove && { onPointerMove })}
+          {...(onPointerLeave && { onPointerLeave })}
         />
         <Numbers rows={numbers} top={numbersTop} />
       </StepPlot>
@@ -63,22 +82,70 @@ function Strip({ title, hint, testid, height, deps, draw, numbers, numbersTop = 
   );
 }
 
+/** A choice of two or three, as words in a row. */
+export function Choice<T extends string>({
+  label,
+  state,
+  choices,
+}: {
+  label: string;
+  state: { value: T };
+  choices: readonly (readonly [T, string])[];
+}) {
+  return (
+    <span class="choice" role="group" aria-label={label}>
+      {choices.map(([value, text]) => (
+        <button
+          type="button"
+          key={value}
+          data-testid={`choose-${value}`}
+          aria-pressed={state.value === value}
+          onClick={() => {
+            state.value = value;
+          }}
+        >
+          {text}
+        </button>
+      ))}
+    </span>
+  );
+}
+
 export function ValuesStrip({ history, height }: { history: LayerHistory; height: number }) {
   const { histograms } = history;
   const scale = useMemo(() => valueScale([histograms], height), [histograms, height]);
+  const full = useMemo(() => fullShare([histograms]), [histograms]);
   const index = indexOfStep(histograms.steps, step.value);
   const zeroBin = histograms.bins.indexOf(0);
   const zero = zeroBin < 0 ? 0 : (histograms.shares[index * histograms.bins.length + zeroBin] as number);
+  const ridge = valuesStyle.value === "ridge";
+  const ridges = ridge ? ridgeSteps(histograms.steps, axis.value).length : 0;
   return (
     <Strip
       title="Values"
-      hint="share in each quarter octave; exact zeros in their own row"
+      hint={
+        <>
+          <Choice
+            label="Values over steps as"
+            state={valuesStyle}
+            choices={[
+              ["heat", "heat"],
+              ["ridge", "ridge"],
+            ]}
+          />
+          {ridge
+            ? `${ridges < histograms.steps.length ? `${ridges} of ${histograms.steps.length} steps; ` : ""}share as width; exact zeros in their own row`
+            : "share in each quarter octave; exact zeros in their own row"}
+        </>
+      }
       testid="values-strip"
       height={height}
       deps={[histograms, scale]}
-      draw={(context) => {
-        drawValues(context, histograms, axis.value, scale, 0, lut("counts", dark.value));
+      draw={(context, canvas) => {
+        if (valuesStyle.value === "ridge") drawRidges(context, histograms, axis.value, scale, palette.value, full);
+        else drawValues(context, histograms, axis.value, scale, 0, lut("counts", dark.value), full);
         drawValueTicks(context, axis.value, scale, palette.value.ink2);
+        canvas.dataset.style = valuesStyle.value;
       }}
       numbers={index < 0 ? [] : [["zero", formatPercent(zero)]]}
       numbersTop={height - 15}
@@ -86,57 +153,51 @@ export function ValuesStrip({ history, height }: { history: LayerHistory; height
   );
 }
 
-export function ChannelMeans({ channels, height }: { channels: Channels; height: number }) {
-  const limits = useMemo(() => channelLimits(channels), [channels]);
-  const count = channels.channels.length;
-  const index = indexOfStep(channels.steps, step.value);
-  const row = Math.max(0, channel.value === null ? 0 : channels.channels.indexOf(channel.value));
-  let dead = 0;
-  if (index >= 0) for (let at = 0; at < count; at++) if ((channels.zero[index * count + at] as number) >= 1) dead++;
-  return (
-    <Strip
-      title="Channel means"
-      hint="one row a channel; empty where every value is zero"
-      testid="channel-means"
-      height={height}
-      deps={[channels, row]}
-      draw={(context) => {
-        drawChannels(context, channels, axis.value, height, limits, lut("activations", dark.value));
-        context.font = FONT;
-        context.fillStyle = palette.value.ink2;
-        context.textAlign = "right";
-        context.textBaseline = "middle";
-        context.fillText(String(channels.channels[0] ?? ""), axis.value.left - 8, 6);
-        context.fillText(String(channels.channels[count - 1] ?? ""), axis.value.left - 8, height - 6);
-        context.fillStyle = palette.value.accent;
-        context.fillRect(axis.value.left - 6, ((row + 0.5) / count) * height - 1, 5, 2);
-      }}
-      numbers={
-        index < 0
-          ? []
-          : [
-              [`#${channels.channels[row]}`, formatShort(channels.mean[index * count + row] as number)],
-              ["dead", `${dead}/${count}`],
-            ]
-      }
-    />
+const ZERO_LANE = 14;
+
+/** Statistics of the layer, or of the chosen channel. */
+export function Statistics({ history, height }: { history: LayerHistory; height: number }) {
+  const { channels } = history;
+  const row = channels.channels.indexOf(channel.value ?? 0);
+  return detailOf.value === "channel" && row >= 0 ? (
+    <ChannelHistory channels={channels} row={row} height={height} />
+  ) : (
+    <LayerLines history={history} height={height} />
   );
 }
 
-export function Statistics({ statistics, height }: { statistics: LayerStats; height: number }) {
+function StatisticsChoices({ channels }: { channels: Channels }) {
+  return (
+    <>
+      {channels.channels.length > 0 && (
+        <Choice
+          label="Statistics of"
+          state={detailOf}
+          choices={[
+            ["layer", "layer"],
+            ["channel", `channel ${channel.value ?? channels.channels[0]}`],
+          ]}
+        />
+      )}
+      <Choice
+        label="Axis"
+        state={statScale}
+        choices={[
+          ["log", "log"],
+          ["linear", "linear"],
+        ]}
+      />
+    </>
+  );
+}
+
+function LayerLines({ history: { statistics, channels }, height }: { history: LayerHistory; height: number }) {
   const log = statScale.value === "log";
   const index = indexOfStep(statistics.steps, step.value);
-  const toggle = () => {
-    statScale.value = log ? "linear" : "log";
-  };
   return (
     <Strip
       title="Statistics"
-      hint={
-        <button type="button" title="linear or logarithmic" onClick={toggle}>
-          {log ? "log" : "linear"}
-        </button>
-      }
+      hint={<StatisticsChoices channels={channels} />}
       testid="statistics"
       height={height}
       deps={[statistics, log]}
@@ -145,6 +206,58 @@ export function Statistics({ statistics, height }: { statistics: LayerStats; hei
         ({ column, label }) =>
           [label, index < 0 ? "" : formatShort(columnOf(statistics, column)[index] as number)] as const,
       )}
+    />
+  );
+}
+
+/** One channel's column of [steps, channels]. */
+function columnOfChannel(values: Float32Array, row: number, count: number): Float64Array {
+  return Float64Array.from({ length: values.length / count }, (_, index) => values[index * count + row] as number);
+}
+
+/** The chosen channel over the training batches: mean, largest absolute value, share of zeros. */
+function ChannelHistory({ channels, row, height }: { channels: Channels; row: number; height: number }) {
+  const log = statScale.value === "log";
+  const index = indexOfStep(channels.steps, step.value);
+  const count = channels.channels.length;
+  const lines = log ? CHANNEL_LINES.slice(0, 1) : CHANNEL_LINES;
+  const [statistics, zero] = useMemo(() => {
+    const values = new Float64Array(2 * channels.steps.length);
+    values.set(columnOfChannel(channels.max, row, count));
+    values.set(columnOfChannel(channels.mean, row, count), channels.steps.length);
+    const limits = { abs_limit: null, low_limit: null, high_limit: null };
+    const { run, layer, steps } = channels;
+    const found: LayerStats = { run, layer, columns: ["max", "mean"], steps, values, ...limits };
+    return [found, columnOfChannel(channels.zero, row, count)] as const;
+  }, [channels, row, count]);
+  const at = (values: Float32Array) => (index < 0 ? Number.NaN : (values[index * count + row] as number));
+  return (
+    <Strip
+      title="Statistics"
+      hint={
+        <>
+          <StatisticsChoices channels={channels} />
+          of the training batch; grey: share of zeros
+        </>
+      }
+      testid="statistics"
+      height={height}
+      deps={[statistics, log]}
+      draw={(context, canvas) => {
+        const top = height - ZERO_LANE;
+        drawLines(context, statistics, axis.value, top, log, palette.value, lines);
+        drawShare(context, channels.steps, zero, axis.value, top, ZERO_LANE - 1, palette.value);
+        canvas.dataset.channel = String(channels.channels[row]);
+      }}
+      numbers={
+        index < 0
+          ? []
+          : [
+              ["max |x|", formatShort(at(channels.max))],
+              ["mean", formatShort(at(channels.mean))],
+              ["zero", formatPercent(at(channels.zero))],
+            ]
+      }
     />
   );
 }

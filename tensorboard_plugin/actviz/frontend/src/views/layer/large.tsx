@@ -2,60 +2,64 @@
 import { useState } from "preact/hooks";
 import { lut } from "../../colour";
 import { Canvas } from "../../components/canvas";
-import { drawInput } from "../../draw/input";
+import { drawInput, drawInputIn } from "../../draw/input";
 import { drawMap } from "../../draw/maps";
 import { formatValue } from "../../format";
-import { cellPixels, foldShape, isZero, largestPixel, mapNumber, scaleLimits, valueAt } from "../../maps";
+import { cellPixels, foldShape, isZero, largestPixel, mapNumber, valueAt } from "../../maps";
 import { palette } from "../../palette";
-import { channel, colormap, dark, sample, scaleMode } from "../../state";
-import type { Inputs, LayerStats } from "../../types";
+import { channel, colormap, dark, overlay, sample } from "../../state";
+import type { Inputs, LayerStats, Maps } from "../../types";
 import type { ShownMaps } from "./data";
 import { stamp } from "./grid";
+import { limitsOf } from "./limits";
+import { inputBelow, overlaid } from "./overlay";
+import { pixelName, point, pointed, pointNowhere } from "./pointed";
 
-const ROOM = 252;
 const MOVES: Readonly<Record<string, readonly [number, number]>> = { i: [-1, 0], k: [1, 0], j: [0, -1], l: [0, 1] };
 
-export function Large({
-  shown,
-  statistics,
-  inputs,
-}: {
+interface LargeProps {
   shown: ShownMaps;
   statistics: LayerStats | null;
   inputs: Inputs | null;
-}) {
-  const { maps, key } = shown;
+  /** Space for the map, in CSS pixels a side. */
+  room: number;
+}
+
+export function Large({ shown, statistics, inputs, room }: LargeProps) {
+  const { maps } = shown;
   const at = Math.min(sample.value, maps.samples.length - 1);
   const position = Math.max(0, channel.value === null ? 0 : maps.channels.indexOf(channel.value));
   const map = mapNumber(maps, at, position);
-  const vector = maps.layout === "vector";
-  const [rows, columns] = vector ? foldShape(maps.width) : [maps.height, maps.width];
+  const [rows, columns] = maps.layout === "vector" ? foldShape(maps.width) : [maps.height, maps.width];
   const ratio = globalThis.devicePixelRatio || 1;
-  const cell = cellPixels(rows, columns, Math.round(ROOM * ratio));
+  const cell = cellPixels(rows, columns, Math.round(room * ratio));
   const [width, height] = [(columns * cell) / ratio, (rows * cell) / ratio];
-  const limits = scaleLimits(scaleMode.value, colormap.value, maps, map, statistics);
-  const [pointed, setPointed] = useState<number | null>(null);
-  const count = vector ? maps.width : rows * columns;
-  const pixel = pointed !== null && pointed < count ? pointed : largestPixel(maps, map);
+  const limits = limitsOf(maps, map, statistics);
+  const [kept, setKept] = useState<number | null>(null);
+  const count = maps.width * maps.height;
+  const wanted = pointed.value?.pixel ?? kept;
+  const pixel = wanted !== null && wanted < count ? wanted : largestPixel(maps, map);
   const [row, column] = [Math.floor(pixel / columns), pixel % columns];
-  const label = inputs?.labels?.[at];
   const draw = (context: CanvasRenderingContext2D, canvas: HTMLCanvasElement) => {
-    drawMap(context, maps, map, limits, lut(colormap.value, dark.value), palette.value, { x: 0, y: 0, width, height }, [
-      rows,
-      columns,
-    ]);
+    const box = { x: 0, y: 0, width, height };
+    const below = overlaid(inputs, maps, at);
+    if (below) {
+      drawInputIn(context, below.inputs, below.at, box);
+      context.globalAlpha = overlay.value;
+    }
+    drawMap(context, maps, map, limits, lut(colormap.value, dark.value), palette.value, box, [rows, columns]);
+    context.globalAlpha = 1;
     stamp(canvas, shown, at, limits);
     canvas.dataset.channel = String(maps.channels[position]);
     canvas.dataset.cell = String(cell);
     canvas.dataset.texture = isZero(maps, map) ? "zero" : "";
+    canvas.dataset.overlay = String(below ? overlay.value : 0);
   };
-  const point = (event: PointerEvent) => {
+  const hover = (event: PointerEvent) => {
     const bounds = (event.currentTarget as HTMLElement).getBoundingClientRect();
-    const [y, x] = [
-      Math.floor(((event.clientY - bounds.top) * ratio) / cell),
-      Math.floor(((event.clientX - bounds.left) * ratio) / cell),
-    ];
-    if (y >= 0 && y < rows && x >= 0 && x < columns && y * columns + x < count) setPointed(y * columns + x);
+    const y = Math.floor(((event.clientY - bounds.top) * ratio) / cell);
+    const x = Math.floor(((event.clientX - bounds.left) * ratio) / cell);
+    if (y >= 0 && y < rows && x >= 0 && x < columns && y * columns + x < count) point("large", 0, y * columns + x);
   };
   const move = (event: KeyboardEvent) => {
     const by = MOVES[event.key];
@@ -63,38 +67,11 @@ export function Large({
     event.preventDefault();
     event.stopPropagation();
     const [y, x] = [Math.max(0, Math.min(rows - 1, row + by[0])), Math.max(0, Math.min(columns - 1, column + by[1]))];
-    setPointed(Math.min(count - 1, y * columns + x));
+    setKept(Math.min(count - 1, y * columns + x));
   };
-  const [poolHeight, poolWidth] = maps.pool;
-  const pooled = poolHeight * poolWidth > 1 ? `mean of ${poolHeight} × ${poolWidth} values` : "";
   return (
-    <div class="large-panel">
-      <div class="panel-head flush">
-        <h2>
-          {vector
-            ? `Sample ${label ?? maps.samples[at]}`
-            : maps.layout === "sequence"
-              ? "Map"
-              : `Channel ${maps.channels[position]}`}
-        </h2>
-        <span class="hint">
-          {maps.layout === "channels" ? `of ${maps.shape[1] ?? maps.channels.length}, ` : ""}
-          {vector ? `${maps.width} units folded` : `sample ${label === undefined ? maps.samples[at] : `“${label}”`}`},
-          step {key.step}
-        </span>
-        <span class="spacer" />
-        {inputs && at < inputs.samples.length && inputs.layout === "channels" && (
-          <Canvas
-            width={28}
-            height={28}
-            role="img"
-            aria-label="The input"
-            title="the input"
-            class="thumb"
-            draw={(context) => drawInput(context, inputs, at, 28)}
-          />
-        )}
-      </div>
+    <div class="large-panel" style={{ flexBasis: `${room + 32}px` }}>
+      <LargeHead shown={shown} at={at} position={position} inputs={inputs} />
       <div
         class="tiles"
         style={{ width: `${width}px`, height: `${height}px` }}
@@ -104,13 +81,17 @@ export function Large({
         aria-label="Enlarged map; the keys i, j, k, l choose a value"
         title="i j k l choose a value"
         onKeyDown={move}
-        onPointerMove={point}
-        onPointerLeave={() => setPointed(null)}
+        onPointerMove={hover}
+        onPointerLeave={() => {
+          pointNowhere();
+          setKept(null);
+        }}
       >
         <Canvas
           width={width}
           height={height}
           draw={draw}
+          deps={[shown, at, position, cell, limits.low, limits.high, inputs]}
           data-testid="map-large"
           role="img"
           aria-label="Enlarged map"
@@ -125,13 +106,63 @@ export function Large({
           }}
         />
       </div>
-      <div class="readout" style={{ width: `${Math.max(180, width)}px` }}>
+      <div class="readout" style={{ width: `${Math.max(200, width)}px` }}>
         <span class="hint">
-          {vector ? `unit ${maps.units?.[pixel] ?? pixel}` : `row ${row}  column ${column}`}
-          {pooled && `, ${pooled}`}
+          {pixelName(maps, pixel)}
+          {pooled(maps)}
         </span>
         <strong data-testid="pixel-value">{formatValue(valueAt(maps, map, pixel))}</strong>
       </div>
+    </div>
+  );
+}
+
+function pooled({ pool: [height, width] }: Maps): string {
+  return height * width > 1 ? `, mean of ${height} × ${width}` : "";
+}
+
+function LargeHead({
+  shown: { maps, key },
+  at,
+  position,
+  inputs,
+}: {
+  shown: ShownMaps;
+  at: number;
+  position: number;
+  inputs: Inputs | null;
+}) {
+  const label = inputs?.labels?.[at];
+  const picture = inputs?.layout === "channels" ? inputs.samples.indexOf(maps.samples[at] as number) : -1;
+  const title =
+    maps.layout === "vector"
+      ? `Sample ${label ?? maps.samples[at]}`
+      : maps.layout === "sequence"
+        ? "Map"
+        : `Channel ${maps.channels[position]}`;
+  const ofWhat =
+    maps.layout === "vector"
+      ? `${maps.width} units folded`
+      : `${maps.layout === "channels" ? `of ${maps.shape[1] ?? maps.channels.length}, ` : ""}sample ${label === undefined ? maps.samples[at] : `“${label}”`}`;
+  return (
+    <div class="panel-head flush">
+      <h2>{title}</h2>
+      <span class="hint" title={`${ofWhat}, step ${key.step}`}>
+        {ofWhat}, step {key.step}
+      </span>
+      <span class="spacer" />
+      {inputs && picture >= 0 && (
+        <Canvas
+          width={28}
+          height={28}
+          deps={[inputs, picture]}
+          role="img"
+          aria-label="The input"
+          title={inputBelow(inputs, maps, at) >= 0 ? "the input; o lays the maps over it" : "the input"}
+          class="thumb"
+          draw={(context) => drawInput(context, inputs, picture, 28)}
+        />
+      )}
     </div>
   );
 }

@@ -1,6 +1,16 @@
 // The Propagation view's controls in the title line.
-import { type ChannelChoice, channelChoice, type ScaleMode, scaleMode } from "../../state";
+import { type ChannelChoice, channelChoice, type ScaleMode, scaleLocked, scaleMode } from "../../state";
 import { Chooser, FocusRun } from "../layer/controls";
+
+/** One run is shown here: its own scale stands for that of all runs. */
+const ownScale = {
+  get value(): ScaleMode {
+    return scaleLocked.value ? "locked" : scaleMode.value;
+  },
+  set value(chosen: ScaleMode) {
+    scaleMode.value = chosen;
+  },
+};
 
 export function PropagationControls() {
   return (
@@ -18,7 +28,7 @@ export function PropagationControls() {
       <Chooser<ScaleMode>
         label="Scale"
         testid="scale-mode"
-        state={scaleMode}
+        state={ownScale}
         choices={[
           ["locked", "locked over steps"],
           ["layer", "each layer"],

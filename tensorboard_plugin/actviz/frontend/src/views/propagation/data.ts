@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { ApiError, fetchAttention, fetchChannels, fetchInputs, fetchLayer } from "../../api";
 import { MapsCache, type MapsKey, mapsCache } from "../../cache";
 import { useFetched } from "../../components/frame";
-import { focusedRun, models, scaleMode, step, stepsInView, timelines } from "../../state";
+import { focusedRun, models, scaleLocked, step, stepsInView, timelines } from "../../state";
 import { indexOfStep } from "../../stats";
 import type { Channels, Inputs, LayerStats } from "../../types";
 import { keyOf, type ShownMaps } from "../layer/data";
@@ -95,7 +95,7 @@ const limitsKnown = new Map<string, LayerStats>();
 
 /** The limits of a layer's values over the whole run; null until they are known, or where they are not asked for. */
 export function useRunLimits(run: string | null, name: string | null): { limits: LayerStats | null; settled: boolean } {
-  const asked = scaleMode.value === "locked" && run !== null && name !== null;
+  const asked = scaleLocked.value && run !== null && name !== null;
   const revision = asked ? timelines.value[run]?.revision : undefined;
   const first = asked ? timelines.value[run]?.steps[0] : undefined;
   const key = revision === undefined ? null : JSON.stringify([run, name, revision]);

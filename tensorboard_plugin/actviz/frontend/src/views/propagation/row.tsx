@@ -3,7 +3,7 @@ import { useLayoutEffect } from "preact/hooks";
 import { chooseLayer } from "../../actions";
 import { formatNumber, formatPercent, shorten } from "../../format";
 import { hasNonfinite, mapNumber } from "../../maps";
-import { channelChoice, layer, referenceStep, scaleMode, shownChannels, stats, step } from "../../state";
+import { channelChoice, layer, referenceStep, scaleLocked, shownChannels, stats, step } from "../../state";
 import { indexOfStep, rowOf } from "../../stats";
 import type { LayerStats } from "../../types";
 import type { ShownMaps } from "../layer/data";
@@ -196,7 +196,7 @@ function numbersOf(row: ScoreRow, shared: Shared, { maps, key }: ShownMaps, limi
       low = Math.min(low, maps.low[map] as number);
     }
   }
-  const locked = scaleMode.value === "locked" ? limits?.abs_limit : null;
+  const locked = scaleLocked.value ? limits?.abs_limit : null;
   const clips = locked != null && (max > locked || -low > locked);
   const known = stats.value[key.run];
   const column = known === undefined ? -1 : indexOfStep(known.steps, key.step);

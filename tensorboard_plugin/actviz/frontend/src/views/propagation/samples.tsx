@@ -3,7 +3,7 @@ import { css, lut } from "../../colour";
 import { Canvas } from "../../components/canvas";
 import { drawInput } from "../../draw/input";
 import { shorten } from "../../format";
-import { colormap, dark, sample, scaleMode, sideBySide, step } from "../../state";
+import { colormap, dark, type ScaleMode, sample, scaleLocked, scaleMode, sideBySide, step } from "../../state";
 import type { Inputs } from "../../types";
 import type { ShownMaps } from "../layer/data";
 import { INPUT_ROW } from "./flow";
@@ -204,16 +204,20 @@ function Outcome({ logits, id, labels, name }: OutcomeProps) {
   );
 }
 
-const OF = { map: "of each map", layer: "of each layer at this step", locked: "of each layer, whole run" } as const;
+const OF: Readonly<Record<ScaleMode, string>> = {
+  map: "of each map",
+  layer: "of each layer at this step",
+  locked: "of each layer, whole run",
+  runs: "of each layer, whole run",
+};
 
 function Legend() {
   const table = lut(colormap.value, dark.value);
   const stops = Array.from({ length: 9 }, (_, index) => css(table, index / 8)).join(", ");
   const signed = colormap.value === "activations";
-  const title =
-    scaleMode.value === "locked"
-      ? "The limits are the 99.9th percentile of a layer's values in the whole run; what is beyond has the colour of the end"
-      : undefined;
+  const title = scaleLocked.value
+    ? "The limits are the 99.9th percentile of a layer's values in the whole run; what is beyond has the colour of the end"
+    : undefined;
   return (
     <p class="legend" title={title}>
       {signed ? "−max" : "min"}

@@ -9,7 +9,7 @@ import { hatch } from "../../draw/texture";
 import { formatNumber } from "../../format";
 import { FONT, palette } from "../../palette";
 import { reachOf } from "../../similarity";
-import { axis, dark, dimensions, layer, mainWidth, scaleMode, step } from "../../state";
+import { axis, dark, dimensions, layer, mainWidth, scaleLocked, scaleMode, step } from "../../state";
 import { indexOfStep } from "../../stats";
 import { GramState, type Inputs, type Projection } from "../../types";
 import type { Side } from "./panels";
@@ -51,7 +51,7 @@ export function Frames({ runs, side }: { runs: readonly RunHistory[]; side: numb
           class="hint"
           data-testid="scale-mode"
           aria-label="Scale of the principal components"
-          value={scaleMode.value === "locked" ? "locked" : "layer"}
+          value={scaleLocked.value ? "locked" : "layer"}
           onChange={(event) => {
             scaleMode.value = event.currentTarget.value as typeof scaleMode.value;
           }}
@@ -85,7 +85,7 @@ function FrameRow({ of, history, words, probe, side }: RunHistory & { side: numb
     let before = -1;
     for (const [place, { index, left }] of frames.entries()) {
       const { points, state } = stepOf(history, index);
-      const plane = { left, top: 3, side, reach: scaleMode.value === "locked" ? reach : reachOf(points) };
+      const plane = { left, top: 3, side, reach: scaleLocked.value ? reach : reachOf(points) };
       drawFrame(context, { points, labels, colours }, plane, state, state !== before);
       if (place === nearest) {
         context.strokeStyle = palette.value.accent;

@@ -7,7 +7,7 @@ import { hatch } from "../../draw/texture";
 import { formatCount, formatPercent } from "../../format";
 import { palette } from "../../palette";
 import { alignedTo, beyond, nearestPoint, reachOf } from "../../similarity";
-import { dark, layer, sample, scaleMode, step } from "../../state";
+import { dark, layer, sample, scaleLocked, step } from "../../state";
 import { indexOfStep } from "../../stats";
 import { GramState, type Inputs, type Projection } from "../../types";
 import { loggedAt, projections, useLatest } from "./data";
@@ -66,7 +66,7 @@ export function Samples({ of, history, probe, width, height }: SamplesProps) {
   const [hovered, setHovered] = useState(-1);
   const { here, error } = useHere(of, history);
   const side = Math.floor(Math.max(80, Math.min(width, height)));
-  const locked = scaleMode.value === "locked";
+  const locked = scaleLocked.value;
   const labels = probe?.labels ?? null;
   const words =
     error !== null
