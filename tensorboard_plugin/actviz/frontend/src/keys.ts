@@ -1,6 +1,9 @@
 // The keyboard.
+
 import { firstStep, lastStep, moveChannel, moveLayer, moveStep, swapRuns, toggleFollow, togglePlay } from "./actions";
-import { helpShown, search, VIEWS, view } from "./state";
+import { foldAround, toggleStrips } from "./rows";
+import { brush, helpShown, layer, looping, saveShown, search, VIEWS, view, zoom } from "./state";
+import { resetZoom, zoomBy } from "./zoom";
 
 const ACTIONS: Readonly<Record<string, (event: KeyboardEvent) => void>> = {
   ArrowLeft: (event) => moveStep(event.shiftKey ? -10 : -1),
@@ -13,7 +16,18 @@ const ACTIONS: Readonly<Record<string, (event: KeyboardEvent) => void>> = {
   "]": () => moveChannel(1),
   " ": togglePlay,
   f: toggleFollow,
+  l: () => {
+    looping.value = !looping.value;
+  },
   x: swapRuns,
+  z: () => zoomBy(0.5),
+  Z: () => zoomBy(2),
+  v: () => {
+    if (layer.value !== null) toggleStrips(layer.value);
+  },
+  "-": () => foldAround(layer.value ?? "", true),
+  "+": () => foldAround(layer.value ?? "", false),
+  "=": () => foldAround(layer.value ?? "", false),
   ...Object.fromEntries(
     VIEWS.map((name, index) => [
       String(index + 1),
@@ -26,11 +40,16 @@ const ACTIONS: Readonly<Record<string, (event: KeyboardEvent) => void>> = {
   "?": () => {
     helpShown.value = !helpShown.value;
   },
-  Escape: () => {
-    helpShown.value = false;
-    search.value = "";
-  },
+  Escape: leave,
 };
+
+/** Leaves one thing at a time, the last opened first. */
+function leave(): void {
+  if (brush.value !== null) brush.value = null;
+  else if (helpShown.value || saveShown.value) helpShown.value = saveShown.value = false;
+  else if (search.value !== "") search.value = "";
+  else if (zoom.value !== null) resetZoom();
+}
 
 /** Listens to the page's keys; those typed into a field, or that a control needs itself, are left alone. */
 export function listenToKeys(): void {
