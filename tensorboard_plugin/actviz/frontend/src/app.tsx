@@ -9,10 +9,11 @@ import { CopyLink, Save, SaveButton } from "./components/save";
 import { Splitter } from "./components/splitter";
 import { TimeLine } from "./components/timeline";
 import { Transport } from "./components/transport";
-import { formatShape, shorten } from "./format";
+import { formatShape } from "./format";
 import { chosenLeft, LEAST_LEFT, leftWidth, mostLeft, quiltHeight, slim, windowWidth } from "./layout";
 import { typeOf } from "./rows";
 import { helpShown, layerInfo, layers, mainWidth, models, runErrors, runs, VIEWS, type View, view } from "./state";
+import { fitted } from "./text";
 import { CompareControls, CompareView } from "./views/compare";
 import { Empty } from "./views/empty";
 import { LayerControls, LayerView } from "./views/layer";
@@ -159,7 +160,7 @@ function TitleLine() {
   return (
     <div class="title-line">
       <h1 title={info?.name ?? ""} data-testid="layer-title">
-        {shorten(info?.name ?? "", mainWidth.value < 900 ? 24 : 44)}
+        {fitted(info?.name ?? "", mainWidth.value * (mainWidth.value < 900 ? 0.28 : 0.34), 16)}
       </h1>
       <span class="about">{about}</span>
       <span class="spacer" />

@@ -5,12 +5,14 @@ import type { Stats, StepColumns } from "./types";
 /** So many values of a statistic, or so many steps, are still asked for one by one. */
 const FULL_VALUES = 1 << 19;
 const FULL_STEPS = 4096;
+/** So many, at most, where nothing else will do. */
+const MOST_VALUES = 1 << 21;
 const MOST_COLUMNS = 2048;
 
-/** Into how many columns the steps are to be gathered; null: each step by itself. */
-export function columnsFor(steps: number, layers: number): number | null {
+/** Into how many columns the steps are to be gathered; null: each step by itself, as far as that goes where `each` step is needed. */
+export function columnsFor(steps: number, layers: number, each = false): number | null {
   const values = steps * Math.max(1, layers);
-  if (steps <= FULL_STEPS && values <= FULL_VALUES) return null;
+  if (each ? values <= MOST_VALUES : steps <= FULL_STEPS && values <= FULL_VALUES) return null;
   return Math.max(64, Math.min(MOST_COLUMNS, Math.floor(FULL_VALUES / 4 / Math.max(1, layers))));
 }
 

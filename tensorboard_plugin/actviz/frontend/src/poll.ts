@@ -4,7 +4,7 @@ import { settle } from "./actions";
 import { ApiError, fetchModel, fetchRuns, fetchStats, fetchTimeline } from "./api";
 import { setRunOrder } from "./colour";
 import { columnsFor } from "./columns";
-import { connectionError, laneRuns, models, runErrors, runs, stat, stats, timelines } from "./state";
+import { connectionError, laneRuns, lanes, models, runErrors, runs, stat, stats, timelines } from "./state";
 import { mergeStats } from "./stats";
 import type { RunInfo, Stats } from "./types";
 
@@ -22,6 +22,7 @@ export function startPolling(): void {
     // Read, so that a change of either starts a round.
     void laneRuns.value;
     void stat.value;
+    void lanes.value;
     untracked(() => void round());
   });
   document.addEventListener("visibilitychange", () => void round());
@@ -92,11 +93,13 @@ async function fetchRun(info: RunInfo): Promise<void> {
   const chosen = stat.value;
   const known = stats.value[run];
   const same = known?.stat === chosen ? known : undefined;
-  if (timelines.value[run]?.revision === revision && same?.revision === revision) return;
+  const columns = wantedColumns(info, same);
+  const suffices = same?.revision === revision && (columns === undefined) === (same.columns === undefined);
+  if (suffices && timelines.value[run]?.revision === revision) return;
   const [timeline, model, fresh] = await Promise.all([
     fetchTimeline(run),
     fetchModel(run),
-    fetchStatistic(info, chosen, same),
+    fetchStatistic(info, chosen, columns, same),
   ]);
   batch(() => {
     timelines.value = { ...timelines.value, [run]: timeline };
@@ -105,13 +108,19 @@ async function fetchRun(info: RunInfo): Promise<void> {
   });
 }
 
+/** A difference needs every step; what is known of every step is not gathered into columns before it has to be. */
+function wantedColumns({ steps, layers }: RunInfo, known?: Stats): number | undefined {
+  const each = lanes.value === "difference" || (known !== undefined && known.columns === undefined);
+  return columnsFor(steps, layers, each) ?? undefined;
+}
+
 /** The statistic of all steps: what is new added to what is known, as long as that can be done truly. */
 async function fetchStatistic(
-  { run, revision, steps, layers }: RunInfo,
+  { run, revision }: RunInfo,
   chosen: string,
+  columns: number | undefined,
   known?: Stats,
 ): Promise<Stats> {
-  const columns = columnsFor(steps, layers) ?? undefined;
   const loose = known?.columns?.count.reduce((sum, count) => sum + Number(count === 1), 0) ?? 0;
   // What another TensorBoard process answered is none of this one's revisions.
   const goesOn = known !== undefined && processOf(known.revision) === processOf(revision);

@@ -1,5 +1,6 @@
 // The part of the step axis in view. It begins and ends at a logged step, and moves along when the chosen step leaves it.
-import { effect } from "@preact/signals";
+import { batch, effect } from "@preact/signals";
+import { chooseStep } from "./actions";
 import { indexRange, nearestIndex } from "./axis";
 import { axis, laneSteps, step, zoom } from "./state";
 
@@ -8,7 +9,12 @@ export function zoomTo(one: number, other: number): void {
   const steps = laneSteps.value;
   const [from, to] = indexRange(steps, Math.min(one, other), Math.max(one, other));
   if (to - from < 2) return;
-  zoom.value = to - from === steps.length ? null : [steps[from] as number, steps[to - 1] as number];
+  const [first, last] = [steps[from] as number, steps[to - 1] as number];
+  batch(() => {
+    zoom.value = to - from === steps.length ? null : [first, last];
+    // The chosen step comes along, rather than draw the range back to it.
+    if (step.value !== null && (step.value < first || step.value > last)) chooseStep(step.value < first ? first : last);
+  });
 }
 
 export function resetZoom(): void {

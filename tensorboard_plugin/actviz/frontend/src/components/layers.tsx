@@ -5,21 +5,20 @@ import { chooseLayer, openLayer } from "../actions";
 import { runColour } from "../colour";
 import { statsInView } from "../detail";
 import { drawSparkline, sparkX } from "../draw/sparkline";
-import { shorten } from "../format";
 import { leftWidth, slim } from "../layout";
 import { expanded, type GroupRow, type LayerRow, rows, rowsScroll, toggleGroup, toggleStrips, typeOf } from "../rows";
 import { axis, dark, laneRuns, layer, search, shownRuns, stat, statScale, stats, step, view } from "../state";
 import { isFraction, statLabel } from "../statistics";
 import { rowOf } from "../stats";
+import { fitted } from "../text";
 import { Canvas } from "./canvas";
 
 const SPARK_WIDTH = 84;
 const SPARK_RIGHT = 18;
 const MARK_WIDTH = 28;
 const INDENT = 8;
-/** Rough width of a letter of a name; a name that is too long is cut in its middle. */
-const LETTER = 7.2;
-const LEAST_LETTERS = 8;
+const NAME_SIZE = 13;
+const LEAST_NAME = 48;
 /** Sparklines so many pixels above and below what is in view are drawn ahead. */
 const AHEAD = 600;
 const screen = computed(() => Math.floor(rowsScroll.value / AHEAD) * AHEAD);
@@ -28,9 +27,9 @@ function isNear(row: { top: number }): boolean {
   return row.top > screen.value - AHEAD && row.top < screen.value + globalThis.innerHeight + 2 * AHEAD;
 }
 
-/** So many letters of a name fit the left column. */
-function room(depth: number, beside: number): number {
-  return Math.max(LEAST_LETTERS, Math.floor((leftWidth.value - MARK_WIDTH - depth * INDENT - beside) / LETTER));
+/** As much of a name as fits the left column. */
+function named(label: string, depth: number, beside: number): string {
+  return fitted(label, Math.max(LEAST_NAME, leftWidth.value - MARK_WIDTH - depth * INDENT - beside), NAME_SIZE);
 }
 
 export function Search() {
@@ -99,7 +98,7 @@ function LayerItem({ row }: { row: LayerRow }) {
           {wrong?.sign ?? "•"}
         </span>
         <span class="name" style={{ paddingLeft: `${row.depth * INDENT}px` }}>
-          {shorten(row.label, room(row.depth, slim.value ? 12 : SPARK_WIDTH + SPARK_RIGHT + 12))}
+          {named(row.label, row.depth, slim.value ? 16 : SPARK_WIDTH + SPARK_RIGHT + 14)}
         </span>
         <span class="type">{typeOf(row.info)}</span>
         {!slim.value && isNear(row) && <Sparkline name={name} height={Math.min(20, row.lanes - 6)} />}
@@ -143,7 +142,7 @@ function GroupItem({ row }: { row: GroupRow }) {
       onClick={() => toggleGroup(row.group)}
     >
       <span class="turn">{row.folded ? "▸" : "▾"}</span>
-      <span class="name">{shorten(row.label, room(row.depth, row.folded && !slim.value ? 90 : 12))}</span>
+      <span class="name">{named(row.label, row.depth, row.folded && !slim.value ? 76 : 16)}</span>
       {row.folded && !slim.value && <span class="hint">{layersWithin}</span>}
     </button>
   );

@@ -2,9 +2,11 @@
 import { signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { chooseRun, MOST_RUNS, togglePinned } from "../actions";
-import { formatCount, shorten } from "../format";
+import { formatCount } from "../format";
+import { leftWidth } from "../layout";
 import { matches } from "../rows";
 import { laneRuns, pinned, type RunLetter, runA, runB, runs } from "../state";
+import { fitted } from "../text";
 import type { RunInfo } from "../types";
 import { Swatch } from "./frame";
 
@@ -64,7 +66,7 @@ export function Runs() {
         <div key={run} class="run-row pinned" data-testid="pinned-run" data-run={run}>
           <Swatch letter={null} run={run} />
           <span class="name" title={run}>
-            {shorten(run, 30)}
+            {fitted(run, leftWidth.value - 66, 12)}
           </span>
           <button
             type="button"
@@ -133,7 +135,7 @@ function Choice({ info: { run, steps } }: { info: RunInfo }) {
     <li data-run={run}>
       <Swatch letter={isA ? "A" : isB ? "B" : null} run={run} />
       <span class="name" title={run}>
-        {shorten(run, 40)}
+        {fitted(run, Math.max(leftWidth.value - 16, 340) - 190, 12)}
       </span>
       <span class="hint">{formatCount(steps)}</span>
       <button type="button" aria-pressed={isA} aria-label={`${run} as A`} onClick={() => chooseRun("A", run)}>

@@ -22,7 +22,6 @@ export function Splitter({ label, orientation, size, least, most, onChange, test
   const set = (wanted: number) => onChange(Math.round(Math.max(least, Math.min(most, wanted))));
   const place = (event: PointerEvent) => (vertical ? event.clientX : event.clientY);
   return (
-    // biome-ignore lint/a11y/useSemanticElements: a separator that can be moved has no element of its own
     <div
       class={`splitter ${orientation}`}
       role="separator"

@@ -8,6 +8,9 @@ import { resetZoom } from "../zoom";
 
 export const SPEEDS = [1, 2, 5, 10, 20, 30, 60];
 
+/** From here on the number takes all the room there is. */
+const LONG = 1000;
+
 /** The newest mark at or before the step, and when the step was logged. */
 function whereabouts(): string {
   const here = step.value;
@@ -44,7 +47,7 @@ export function Transport() {
           <span class="step" data-testid="current-step" data-step={step.value ?? ""}>
             {step.value === null ? "–" : formatCount(step.value)}
           </span>
-          <span class="hint wide"> {last === null ? "" : `of ${formatCount(last)}`}</span>
+          <span class="hint wide">{last === null || last >= LONG ? "" : ` of ${last}`}</span>
         </span>
         <span class="row">
           <button

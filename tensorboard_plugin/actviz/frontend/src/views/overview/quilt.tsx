@@ -11,8 +11,9 @@ import { drawLane, type Lane, lastingFault } from "../../draw/quilt";
 import { formatCount, formatNumber, formatPercent } from "../../format";
 import { FONT, palette } from "../../palette";
 import { LANE_GAP, laneHeight, type Row, rows, rowsHeight, rowsScroll, toggleGroup } from "../../rows";
-import { axis, dark, lanes, layer, mainWidth, shownRuns, stat, toldStep } from "../../state";
+import { axis, dark, lanes, layer, mainWidth, shownRuns, stat, timelines, toldStep } from "../../state";
 import { isFraction, statLabel } from "../../statistics";
+import { indexOfStep } from "../../stats";
 import type { Stats } from "../../types";
 import { domain, LaneFinder, type LaneRun, layerOf, shownLanes } from "./lanes";
 import { Strips } from "./strips";
@@ -73,8 +74,9 @@ export function Quilt({ height }: { height: number }) {
       return;
     }
     context.fillStyle = palette.value.ink3;
-    const words =
-      stats === null ? "too many steps for a difference: zoom in" : stats ? "no such layer in this run" : "";
+    const first = row.top === rows.value.find(hasLanes)?.top;
+    const tooMany = first ? "too many steps for a difference: Shift-drag over fewer of them" : "";
+    const words = stats === null ? tooMany : stats ? "no such layer in this run" : "";
     context.fillText(words, axis.value.left + 4, top + tall / 2);
   };
   const at = (event: MouseEvent) => {
@@ -147,7 +149,10 @@ function drawFault(context: CanvasRenderingContext2D, lane: Lane, known: Stats, 
 function told(row: Row, { run, stats }: LaneRun, step: number | null): { words: string; bad: boolean } | null {
   const name = stats ? layerOf(row, stats) : null;
   const found = name === null ? null : statAt(run, name, step);
-  if (name === null || found === null || Number.isNaN(found.nonfinite)) return null;
+  if (name === null || found === null || Number.isNaN(found.nonfinite)) {
+    const awaited = name !== null && found === null && indexOfStep(timelines.value[run]?.steps ?? [], step) >= 0;
+    return awaited ? { words: "…", bad: false } : null;
+  }
   let value = found.value;
   if (lanes.value === "difference") {
     const base = statAt(shownRuns.value[0]?.run ?? "", name, step);

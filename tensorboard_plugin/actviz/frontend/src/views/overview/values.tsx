@@ -7,8 +7,9 @@ import { StepPlot, Swatch, useFetched } from "../../components/frame";
 import { drawValues, drawValueTicks, fullShare, valueScale } from "../../draw/values";
 import { formatPercent, formatShort } from "../../format";
 import { palette } from "../../palette";
-import { axis, dark, layer, mainWidth, runs, shownRuns, timelines, toldStep, zoom } from "../../state";
+import { axis, dark, layer, mainWidth, shownRuns, timelines, toldStep, zoom } from "../../state";
 import { indexOfStep } from "../../stats";
+import { fitted } from "../../text";
 import type { Histograms } from "../../types";
 
 /** Below a strip's swatch there is room for labels. */
@@ -39,13 +40,13 @@ export function ValuesOverSteps({ height }: { height: number }) {
   return (
     <section data-testid="values" data-layer={data?.[0]?.layer ?? ""}>
       <div class="panel-head">
-        <h2>Values of {data?.[0]?.layer ?? name ?? "…"} over steps</h2>
+        <h2>Values of {fitted(data?.[0]?.layer ?? name ?? "…", mainWidth.value * 0.4, 12)} over steps</h2>
         <span class="hint">share of the values in each quarter octave; exact zeros in their own row</span>
         {answered !== key && data?.[0]?.layer !== name && <span class="hint">loading {name}</span>}
       </div>
       {(data ?? []).map(({ letter, run, histograms }) => (
         <div key={letter} style={{ marginBottom: "10px" }}>
-          {histograms ? (
+          {histograms && histograms.steps.length > 0 ? (
             <StepPlot label={`Values of ${name} in run ${run} over steps`}>
               <Canvas
                 deps={[histograms, scale, full]}
@@ -67,7 +68,7 @@ export function ValuesOverSteps({ height }: { height: number }) {
             </StepPlot>
           ) : (
             <p class="hint" style={{ padding: "0 16px" }}>
-              {runs.value?.runs.some((info) => info.run === run) ? `Run ${run} has no layer ${name}.` : ""}
+              {histograms ? `Run ${run} logged no histograms of ${name}.` : `Run ${run} has no layer ${name}.`}
             </p>
           )}
         </div>
