@@ -197,7 +197,7 @@ def lane_pixels(tab: FrameLocator, layer: str) -> np.ndarray:
     quilt = tab.get_by_test_id("quilt").bounding_box()
     assert row is not None
     assert quilt is not None
-    return np.array(tab.get_by_test_id("quilt").evaluate(READ_LANE, [round(row["y"] - quilt["y"]) + 4, 14]))
+    return np.array(tab.get_by_test_id("quilt").evaluate(READ_LANE, [round(row["y"] - quilt["y"]) + 2, 16]))
 
 
 def test_where_steps_outnumber_pixels_no_extreme_and_no_nan_vanishes(page: Page, board: TensorBoard) -> None:
@@ -213,7 +213,7 @@ def test_where_steps_outnumber_pixels_no_extreme_and_no_nan_vanishes(page: Page,
         darkest = int(pixels.sum(axis=(1, 2)).argmin())
         assert darkest == pytest.approx(place, abs=3)
         assert pixels[darkest, 7].tolist() == [11, 31, 92], "the scale's last colour"
-        red = (lane_pixels(tab, NAN_LAYER) == [194, 32, 28]).all(axis=2).any(axis=1)
+        red = (lane_pixels(tab, NAN_LAYER) == [194, 32, 28]).all(axis=2).any(axis=1)  # the colour of what is bad
         assert red.any()
         assert np.flatnonzero(red).mean() == pytest.approx((NAN_STEP - first) / (last - first) * len(red), abs=3)
 
@@ -423,3 +423,35 @@ def test_the_narrow_page_has_all_within_reach(page: Page, board: TensorBoard) ->
     assert tab.locator(".transport").evaluate("each => each.scrollHeight <= each.clientHeight + 1")
     for testid in ("save", "copy-link", "play", "follow", "axis-mode", "search"):
         expect(tab.get_by_test_id(testid)).to_be_in_viewport()
+
+
+def test_it_works_in_a_frame_of_another_origin_and_as_a_page_of_its_own(page: Page, board: TensorBoard) -> None:
+    """As in notebooks and editors; and with no page around it that its state could stand in."""
+    page.route(
+        "http://notebook.test/",
+        lambda route: route.fulfill(
+            content_type="text/html",
+            body=f'<iframe style="width: 1300px; height: 850px" src="{board.url}#actviz&run=a-long&step=4000&range=3990..4010"></iframe>',
+        ),
+    )
+    page.goto("http://notebook.test/")
+    tab = page.frame_locator("iframe").frame_locator("iframe")
+    expect(tab.get_by_test_id("quilt")).to_have_attribute("data-range", "3990..4010", timeout=30_000)
+    expect_step(tab, 4000)
+    tab.get_by_test_id("timeline").press("ArrowRight")
+    expect_step(tab, 4001)
+
+    page.goto(f"{board.url}data/plugin_entry.html?name=actviz#actviz&run=a-long&step=4000")
+    expect(page.get_by_test_id("current-step")).to_have_attribute("data-step", "4000", timeout=30_000)
+    page.keyboard.press("ArrowRight")
+    page.wait_for_url(re.compile(r"data/plugin_entry\.html\?name=actviz#actviz.*step=4001"))
+
+
+def test_the_key_sheet_names_every_key_of_the_frame(page: Page, board: TensorBoard) -> None:
+    tab = open_long(page, board)
+    page.keyboard.press("?")
+    told = tab.get_by_test_id("help").inner_text()
+    for key in ("← →", "Home End", "↑ ↓", "- +", "v", "[ ]", "space", "l", "f", "z Z", "1 … 5", "x", "/", "Esc", "?", "Shift-drag"):
+        assert key in told.split("\n"), key
+    page.keyboard.press("Escape")
+    expect(tab.get_by_test_id("help")).to_have_count(0)

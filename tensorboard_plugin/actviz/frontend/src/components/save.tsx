@@ -3,6 +3,7 @@ import { signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
 import { playFromStart } from "../actions";
+import { copyText } from "../clipboard";
 import { palette } from "../palette";
 import { type Caption, fileName, film, filmType, saveBlob, savePicture, saveRoute } from "../saving";
 import { axis, layer, layers, playing, saveShown, shownRuns, step, view, zoom } from "../state";
@@ -19,23 +20,6 @@ async function attempt(what: () => Promise<string | undefined>): Promise<void> {
     outcome.value = (await what()) ?? "";
   } catch (error) {
     outcome.value = error instanceof Error ? error.message : String(error);
-  }
-}
-
-/** Copies text; pages that came without TLS from another machine have no clipboard, but can still copy a selection. */
-export async function copyText(text: string): Promise<boolean> {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    const field = document.createElement("textarea");
-    field.value = text;
-    field.style.cssText = "position: fixed; opacity: 0";
-    document.body.append(field);
-    field.select();
-    const copied = document.execCommand("copy");
-    field.remove();
-    return copied;
   }
 }
 

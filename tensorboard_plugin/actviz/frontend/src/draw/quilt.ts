@@ -121,6 +121,10 @@ function stronger(state: number, value: number, otherState: number, other: numbe
   return Math.abs(value - middle) > Math.abs(other - middle);
 }
 
+/** Narrower than this, a cell that is not finite is drawn as wide as that, and in full colour: no hatch could be seen in it. */
+const LEAST_BAD = 3;
+const LEAST_HATCH = 6;
+
 /** Draws one lane. */
 export function drawLane(
   context: CanvasRenderingContext2D,
@@ -131,24 +135,41 @@ export function drawLane(
   lut: Uint8ClampedArray,
   palette: Palette,
 ): void {
-  const nan = hatch(context, palette.bad, palette.bg);
   const zero = dots(context, palette.ink3, palette.panel);
   for (let index = 0; index < lane.left.length; index++) {
-    const x = lane.left[index] as number;
-    const width = lane.width[index] as number;
     const state = lane.state[index] as number;
-    if (state === 4 || width <= 0) continue;
-    if (state === 2) context.fillStyle = nan;
-    else if (state === 3) context.fillStyle = zero;
+    if (state === 4 || state === 2) continue;
+    if (state === 3) context.fillStyle = zero;
     else {
       const at = Math.round(onScale(domain, lane.value[index] as number) * 255) * 4;
       context.fillStyle = `rgb(${lut[at]},${lut[at + 1]},${lut[at + 2]})`;
     }
-    context.fillRect(x, top, width + 0.2, height);
-    if (state === 1) {
-      context.fillStyle = nan;
-      context.fillRect(x, top, width + 0.2, 4);
+    context.fillRect(lane.left[index] as number, top, (lane.width[index] as number) + 0.2, height);
+  }
+  drawNonfinite(context, lane, top, height, palette);
+}
+
+/** What is not finite, over all else. Cells that touch are drawn as one, so that their hatch is seen. */
+function drawNonfinite(
+  context: CanvasRenderingContext2D,
+  { left, width, state }: Lane,
+  top: number,
+  height: number,
+  palette: Palette,
+): void {
+  const nan = hatch(context, palette.bad, palette.bg);
+  for (let index = 0; index < left.length; index++) {
+    const here = state[index] as number;
+    if (here !== 1 && here !== 2) continue;
+    const x = left[index] as number;
+    let end = x + (width[index] as number);
+    while (index + 1 < left.length && state[index + 1] === here && (left[index + 1] as number) <= end) {
+      index++;
+      end = (left[index] as number) + (width[index] as number);
     }
+    const more = Math.max(0, LEAST_BAD - (end - x)) / 2;
+    context.fillStyle = end - x < LEAST_HATCH ? palette.bad : nan;
+    context.fillRect(x - more, top, end - x + 2 * more, here === 1 ? 4 : height);
   }
 }
 
