@@ -11,7 +11,7 @@ import { drawLane, type Lane, lastingFault } from "../../draw/quilt";
 import { formatCount, formatNumber, formatPercent } from "../../format";
 import { FONT, palette } from "../../palette";
 import { LANE_GAP, laneHeight, type Row, rows, rowsHeight, rowsScroll, toggleGroup } from "../../rows";
-import { axis, dark, lanes, layer, mainWidth, shownRuns, stat, timelines, toldStep } from "../../state";
+import { axis, dark, lanes, layer, mainWidth, shownRuns, stat, timelines, toldStep, zoom } from "../../state";
 import { isFraction, statLabel } from "../../statistics";
 import { indexOfStep } from "../../stats";
 import type { Stats } from "../../types";
@@ -32,6 +32,18 @@ function rowsBetween(top: number, bottom: number): Row[] {
 
 function laneTop(row: Row, index: number): number {
   return row.top + 2 + index * (laneHeight.value + LANE_GAP);
+}
+
+/** The data of run A's lanes. */
+function csvRoute(): string {
+  const range =
+    zoom.value === null
+      ? []
+      : [
+          ["from", String(zoom.value[0])],
+          ["to", String(zoom.value[1])],
+        ];
+  return `statistics.csv?${new URLSearchParams([["run", shownRuns.value[0]?.run ?? ""], ...range])}`;
 }
 
 export function Quilt({ height }: { height: number }) {
@@ -105,7 +117,7 @@ export function Quilt({ height }: { height: number }) {
             data-testid="quilt"
             role="img"
             aria-label={`${statLabel(stat.value)} of every layer over steps`}
-            data-csv={shownRuns.value[0] && `statistics.csv?${new URLSearchParams({ run: shownRuns.value[0].run })}`}
+            data-csv={csvRoute()}
             draw={draw}
           />
           <Values height={height} lanes={shown} />
