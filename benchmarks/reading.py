@@ -56,21 +56,21 @@ LOGS = {"1GB": Log(50, 1000, 20_000), "10GB": Log(200, 5000, 10_000)}
 class LogWriter:
     """Writes steps of made-up records, fast: each layer's container is made once, and only what tells the steps apart is changed."""
 
-    def __init__(self, directory: Path, layers: int, map_bytes: int) -> None:
+    def __init__(self, directory: Path, layers: int, map_bytes: int, channels: int = 16) -> None:
         directory.mkdir(parents=True)
         self._file = open(directory / "events.out.tfevents.1764000000.large.1.0", "wb")  # noqa: SIM115 - closed by close()
         self._layers = [f"layer{index}" for index in range(layers)]
         generator = np.random.default_rng(0)
-        data = generator.integers(0, 255, (4, 16, map_bytes // 64 // 16, 16), dtype=np.uint8)
+        data = generator.integers(0, 255, (4, channels, map_bytes // (4 * channels) // 16, 16), dtype=np.uint8)
         names = ("data", "low", "high", "mean")
-        fields = {"source": "train", "layout": "channels", "shape": [64, 16, 32, 32], "samples": [0, 1, 2, 3], "pool": [1, 1]}
+        fields = {"source": "train", "layout": "channels", "shape": [64, channels, 32, 32], "samples": [0, 1, 2, 3], "pool": [1, 1]}
         self._maps = []
         for index, layer in enumerate(self._layers):
-            low = np.full((4, 16), index, np.float32)
+            low = np.full((4, channels), index, np.float32)
             arrays = {"data": data, "low": low, "high": low + 1, "mean": low}
-            self._maps.append(bytearray(wire.pack("maps", {"layer": layer, **fields, "channels": list(range(16))}, arrays, names)))
+            self._maps.append(bytearray(wire.pack("maps", {"layer": layer, **fields, "channels": list(range(channels))}, arrays, names)))
         bins = np.arange(-60, 60, dtype=np.int16)
-        profile = {name: np.zeros(16, np.float32) for name in ("channel_mean", "channel_max", "channel_zero")}
+        profile = {name: np.zeros(channels, np.float32) for name in ("channel_mean", "channel_max", "channel_zero")}
         histogram = {"bins": bins, "counts": generator.integers(1, 999, len(bins)).astype(np.uint32), **profile}
         self._histograms = [wire.pack("layer", {"layer": layer, "sampled_every": 1}, histogram, tuple(histogram)) for layer in self._layers]
         self._counts = np.full((layers, len(wire.COUNTS)), 1000, np.int64)

@@ -1,7 +1,7 @@
 // What the user can do; each changes the chosen state in state.ts.
 import { batch } from "@preact/signals";
 import { nearestIndex } from "./axis";
-import { channelCount } from "./rows";
+import { channelCount, rows } from "./rows";
 import { chooseStepB } from "./sides";
 import {
   channel,
@@ -12,7 +12,9 @@ import {
   layer,
   layerStops,
   layers,
+  looping,
   overlay,
+  pinned,
   playing,
   referenceStep,
   runA,
@@ -24,6 +26,7 @@ import {
   step,
   stepsInView,
   view,
+  zoom,
 } from "./state";
 
 /** Goes to the logged step nearest to `wanted`. */
@@ -55,11 +58,17 @@ export function lastStep(): void {
   moveStep(Number.POSITIVE_INFINITY);
 }
 
+/** To the next layer, or the former one, that has a row. */
 export function moveLayer(by: number): void {
-  const names = layerStops.value ?? layers.value.map((info) => info.name);
-  if (names.length === 0) return;
-  const here = names.indexOf(layer.value ?? "");
-  chooseLayer(names[Math.max(0, Math.min(names.length - 1, here + by))] as string);
+  const all = layers.value.map((info) => info.name);
+  const inTree = () => rows.value.flatMap((row) => (row.kind === "layer" ? [row.info.name] : []));
+  const shown = new Set(layerStops.value ?? inTree());
+  const here = all.indexOf(layer.value ?? "");
+  const beyond = (by > 0 ? all.slice(here + 1) : all.slice(0, Math.max(0, here)).reverse()).filter((name) =>
+    shown.has(name),
+  );
+  const next = beyond[Math.min(beyond.length, Math.abs(by)) - 1];
+  if (next !== undefined) chooseLayer(next);
 }
 
 export function chooseLayer(name: string): void {
@@ -118,6 +127,16 @@ export function chooseRun(letter: "A" | "B", run: string | null): void {
   });
 }
 
+/** So many runs have lanes at most. */
+export const MOST_RUNS = 6;
+
+/** Shows a run beside A and B, or no longer. */
+export function togglePinned(run: string): void {
+  const others = pinned.value.filter((each) => each !== run);
+  if (others.length < pinned.value.length) pinned.value = others;
+  else if (others.length < MOST_RUNS - 2) pinned.value = [...others, run];
+}
+
 export function swapRuns(): void {
   if (runB.value === null) return;
   batch(() => {
@@ -141,6 +160,26 @@ export function chooseReference(wanted: number): void {
   const steps = stepsInView.value;
   const index = nearestIndex(steps, wanted);
   if (index >= 0) referenceStep.value = steps[index] as number;
+}
+
+/** The next step of a play: at the end of the range in view it begins again, or at the last step it stops. */
+export function playOn(): void {
+  const steps = stepsInView.value;
+  const end = looping.value && zoom.value ? zoom.value[1] : Number.POSITIVE_INFINITY;
+  const here = nearestIndex(steps, step.value ?? 0);
+  const next = steps[here + 1];
+  if (next !== undefined && next <= end) step.value = next;
+  else if (looping.value) goToStep(zoom.value?.[0] ?? (steps[0] as number));
+  else playing.value = false;
+  if (!looping.value && step.value === steps[steps.length - 1]) playing.value = false;
+}
+
+/** Plays the range in view once, from its beginning. */
+export function playFromStart(): void {
+  following.value = false;
+  looping.value = false;
+  goToStep(zoom.value?.[0] ?? stepsInView.value[0] ?? 0);
+  playing.value = true;
 }
 
 export function togglePlay(): void {
@@ -168,6 +207,8 @@ export function settle(): void {
       runA.value = names[0] as string;
       if (runB.value === null && names.length > 1 && names.length <= 4) runB.value = names[1] as string;
     }
+    if (!pinned.value.every((run) => names.includes(run)))
+      pinned.value = pinned.value.filter((run) => names.includes(run));
     if (runB.value !== null && (!names.includes(runB.value) || runB.value === runA.value)) runB.value = null;
     if (runB.value === null) focus.value = "A";
     const known = layers.value;

@@ -1,4 +1,5 @@
 // Typed calls of the HTTP routes. The page's <base> is data/plugin/actviz/, so that a route's bare name is its URL.
+import { type Extremes, ofColumns } from "./columns";
 import { type Container, decode } from "./container";
 import type { Measure } from "./state";
 import type {
@@ -70,25 +71,33 @@ export function fetchModel(run: string, signal?: AbortSignal): Promise<Model> {
   return getJson("model", { run }, signal);
 }
 
-/** One statistic; with `since`, only the steps after that revision, when the server still knows it. */
+/** Which part of a statistic is wanted: since a revision, or the steps from..to, and in how many columns. */
+export interface StatsRange {
+  since?: string | undefined;
+  from?: number | undefined;
+  to?: number | undefined;
+  columns?: number | undefined;
+}
+
+/** One statistic; `partial`: only the steps after the revision `since`, where the server still knows it. */
 export async function fetchStats(
   run: string,
   stat: string,
-  since?: string,
+  range: StatsRange = {},
   signal?: AbortSignal,
 ): Promise<Stats & { partial: boolean }> {
-  const { header, arrays } = await getContainer("stats", { run, stat, since }, signal);
-  return {
-    run,
-    revision: String(header.revision),
-    stat,
-    layers: header.layers as string[],
-    steps: arrays.steps as Float64Array,
-    values: arrays.values as Float32Array,
-    zero: arrays.zero as Float32Array,
-    nonfinite: arrays.nonfinite as Float32Array,
-    partial: header.since !== undefined,
-  };
+  const { header, arrays } = await getContainer("stats", { run, stat, ...range }, signal);
+  const layers = header.layers as string[];
+  const matrices =
+    range.columns === undefined
+      ? {
+          steps: arrays.steps as Float64Array,
+          values: arrays.values as Float32Array,
+          zero: arrays.zero as Float32Array,
+          nonfinite: arrays.nonfinite as Float32Array,
+        }
+      : ofColumns(layers, arrays as unknown as Extremes);
+  return { run, revision: String(header.revision), stat, layers, ...matrices, partial: header.since !== undefined };
 }
 
 /** All statistics of one layer, of all steps or of one; the limits are of the whole run either way. */

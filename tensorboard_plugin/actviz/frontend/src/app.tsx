@@ -1,18 +1,23 @@
 // The frame: runs and layers at the left, the view, the time line below.
 import type { JSX } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useErrorBoundary, useRef, useState } from "preact/hooks";
 import { Help } from "./components/help";
 import { Layers, Search } from "./components/layers";
 import { Notices } from "./components/notices";
 import { Runs } from "./components/runs";
-import { TimeLine, Transport } from "./components/timeline";
-import { formatShape, shorten } from "./format";
+import { CopyLink, Save, SaveButton } from "./components/save";
+import { Splitter } from "./components/splitter";
+import { TimeLine } from "./components/timeline";
+import { Transport } from "./components/transport";
+import { formatShape } from "./format";
+import { chosenLeft, LEAST_LEFT, leftWidth, mostLeft, quiltHeight, slim, windowWidth } from "./layout";
 import { typeOf } from "./rows";
-import { helpShown, layerInfo, layers, mainWidth, runs, VIEWS, type View, view } from "./state";
+import { helpShown, layerInfo, layers, mainWidth, models, runErrors, runs, VIEWS, type View, view } from "./state";
+import { fitted } from "./text";
 import { CompareControls, CompareView } from "./views/compare";
 import { Empty } from "./views/empty";
 import { LayerControls, LayerView } from "./views/layer";
-import { Overview, OverviewControls, quiltHeight } from "./views/overview";
+import { Overview, OverviewControls } from "./views/overview";
 import { PropagationControls, PropagationView } from "./views/propagation";
 import { SimilarityControls, SimilarityView } from "./views/similarity";
 
@@ -42,6 +47,7 @@ function Instrument() {
   const [available, setAvailable] = useState(600);
   useEffect(() => {
     const measure = () => {
+      if (window.innerWidth > 0) windowWidth.value = window.innerWidth;
       if (main.current && main.current.clientWidth > 0) mainWidth.value = main.current.clientWidth;
       if (body.current && body.current.clientHeight > 0) setAvailable(body.current.clientHeight);
     };
@@ -52,27 +58,64 @@ function Instrument() {
     return () => observer.disconnect();
   }, []);
   const overview = view.value === "overview";
-  const { Body } = PARTS[view.value];
   return (
-    <div class="app">
+    <div class={slim.value ? "app slim" : "app"} style={{ "--left": `${leftWidth.value}px` }}>
       <aside class="left" aria-label="Runs and layers">
-        <Runs />
-        <Search />
-        <Layers height={overview ? quiltHeight(available) : null} />
+        <div class="left-head">
+          <Runs />
+          <Search />
+        </div>
+        <div class="left-body">
+          <Layers height={overview ? quiltHeight(available) : null} />
+        </div>
       </aside>
       <main class="main" ref={main}>
-        <ViewRow />
-        <TitleLine />
-        <Notices />
+        <div class="main-head">
+          <ViewRow />
+          <TitleLine />
+          <Notices />
+        </div>
         <div class="view" ref={body}>
-          {layers.value.length === 0 ? <p class="no-match">Reading the run.</p> : <Body available={available} />}
+          <Guarded key={view.value} available={available} />
         </div>
       </main>
+      <Splitter
+        label="Width of the left column"
+        testid="left-splitter"
+        orientation="vertical"
+        size={leftWidth.value}
+        least={LEAST_LEFT}
+        most={mostLeft.value}
+        onChange={(wanted) => {
+          chosenLeft.value = wanted;
+        }}
+      />
       <Transport />
       <TimeLine />
       <Help />
+      <Save />
     </div>
   );
+}
+
+/** The view; a fault in it is told, and leaves the rest of the page as it is. */
+function Guarded({ available }: { available: number }) {
+  const [error, again] = useErrorBoundary((each) => console.error(each));
+  if (error)
+    return (
+      <div class="no-match" role="alert" data-testid="view-error">
+        <p>This view failed: {error instanceof Error ? error.message : String(error)}</p>
+        <button type="button" class="outlined" onClick={again}>
+          Draw it again
+        </button>
+      </div>
+    );
+  if (layers.value.length > 0) {
+    const { Body } = PARTS[view.value];
+    return <Body available={available} />;
+  }
+  const reading = Object.keys(models.value).length === 0 && Object.keys(runErrors.value).length === 0;
+  return <p class="no-match">{reading ? "Reading the run." : "No layer was logged in this run yet."}</p>;
 }
 
 function ViewRow() {
@@ -93,6 +136,8 @@ function ViewRow() {
         </button>
       ))}
       <span class="spacer" />
+      <CopyLink />
+      <SaveButton />
       <button
         type="button"
         aria-label="Keys"
@@ -115,7 +160,7 @@ function TitleLine() {
   return (
     <div class="title-line">
       <h1 title={info?.name ?? ""} data-testid="layer-title">
-        {shorten(info?.name ?? "", 44)}
+        {fitted(info?.name ?? "", mainWidth.value * (mainWidth.value < 900 ? 0.28 : 0.34), 16)}
       </h1>
       <span class="about">{about}</span>
       <span class="spacer" />

@@ -77,6 +77,25 @@ export function formatTime(wallTime_s: number, now = new Date()): string {
   return `${day} ${clock}`;
 }
 
+/** Seconds since a start: `0`, `0.5 s`, `30 s`, `2 min`, `1 min 30 s`, `1 h 30 min`, `3 d 12 h`. */
+export function formatDuration(seconds: number): string {
+  if (seconds === 0) return "0";
+  if (seconds < 60) return `${Number(seconds.toPrecision(3))}\u2009s`;
+  const units: [number, string][] = [
+    [86400, "d"],
+    [3600, "h"],
+    [60, "min"],
+    [1, "s"],
+  ];
+  const whole = Math.round(seconds);
+  const first = units.findIndex(([size]) => whole >= size);
+  const [size, name] = units[first] as [number, string];
+  const large = `${Math.floor(whole / size)}\u2009${name}`;
+  const [nextSize, nextName] = units[first + 1] ?? [1, ""];
+  const rest = Math.floor((whole % size) / nextSize);
+  return rest === 0 || nextName === "" ? large : `${large} ${rest}\u2009${nextName}`;
+}
+
 export function formatBytes(size: number): string {
   if (size < 1000) return `${size} bytes`;
   const units = ["kB", "MB", "GB", "TB"];

@@ -12,12 +12,16 @@ import {
   toggleOverlay,
   togglePlay,
 } from "./actions";
-import { helpShown, search, VIEWS, view } from "./state";
+import { foldAround, toggleStrips } from "./rows";
+import { brush, helpShown, layer, looping, saveShown, search, VIEWS, type View, view, zoom } from "./state";
 import { COMPARE_KEYS } from "./views/compare/keys";
 import { togglePulse } from "./views/propagation/pulse";
 import { openChosen } from "./views/propagation/toggle";
+import { resetZoom, zoomBy } from "./zoom";
 
-const ACTIONS: Readonly<Record<string, (event: KeyboardEvent) => void>> = {
+type Keys = Readonly<Record<string, (event: KeyboardEvent) => void>>;
+
+const KEYS: Keys = {
   ArrowLeft: (event) => moveStep(event.shiftKey ? -10 : -1),
   ArrowRight: (event) => moveStep(event.shiftKey ? 10 : 1),
   Home: firstStep,
@@ -26,19 +30,20 @@ const ACTIONS: Readonly<Record<string, (event: KeyboardEvent) => void>> = {
   ArrowDown: () => moveLayer(1),
   "[": () => moveChannel(-1),
   "]": () => moveChannel(1),
-  "+": () => stretchContrast(1 / 1.25),
-  "-": () => stretchContrast(1.25),
-  "0": resetContrast,
-  o: toggleOverlay,
   " ": togglePlay,
   f: toggleFollow,
+  l: () => {
+    looping.value = !looping.value;
+  },
   x: swapRuns,
-  Enter: () => {
-    if (view.value === "propagation") openChosen();
+  z: () => zoomBy(0.5),
+  Z: () => zoomBy(2),
+  v: () => {
+    if (layer.value !== null) toggleStrips(layer.value);
   },
-  p: () => {
-    if (view.value === "propagation") togglePulse();
-  },
+  "-": () => foldAround(layer.value ?? "", true),
+  "+": () => foldAround(layer.value ?? "", false),
+  "=": () => foldAround(layer.value ?? "", false),
   ...Object.fromEntries(
     VIEWS.map((name, index) => [
       String(index + 1),
@@ -51,11 +56,29 @@ const ACTIONS: Readonly<Record<string, (event: KeyboardEvent) => void>> = {
   "?": () => {
     helpShown.value = !helpShown.value;
   },
-  Escape: () => {
-    helpShown.value = false;
-    search.value = "";
-  },
+  Escape: leave,
 };
+
+/** What a key does in one view only, or otherwise than in the others. */
+const KEYS_OF: Readonly<Partial<Record<View, Keys>>> = {
+  layer: {
+    "+": () => stretchContrast(1 / 1.25),
+    "=": () => stretchContrast(1 / 1.25),
+    "-": () => stretchContrast(1.25),
+    "0": resetContrast,
+    o: toggleOverlay,
+  },
+  propagation: { Enter: openChosen, p: togglePulse },
+  compare: COMPARE_KEYS,
+};
+
+/** Leaves one thing at a time, the last opened first. */
+function leave(): void {
+  if (brush.value !== null) brush.value = null;
+  else if (helpShown.value || saveShown.value) helpShown.value = saveShown.value = false;
+  else if (search.value !== "") search.value = "";
+  else if (zoom.value !== null) resetZoom();
+}
 
 /** Listens to the page's keys; those typed into a field, or that a control needs itself, are left alone. */
 export function listenToKeys(): void {
@@ -68,7 +91,7 @@ export function listenToKeys(): void {
     }
     if (target instanceof HTMLSelectElement && event.key !== "Escape") return;
     if (target instanceof HTMLButtonElement && (event.key === " " || event.key === "Enter")) return;
-    const action = (view.value === "compare" ? COMPARE_KEYS[event.key] : undefined) ?? ACTIONS[event.key];
+    const action = KEYS_OF[view.value]?.[event.key] ?? KEYS[event.key];
     if (action === undefined) return;
     event.preventDefault();
     action(event);

@@ -1,11 +1,14 @@
 // TensorBoard imports this module into the tab's frame, and calls render().
 import { render as mount } from "preact";
 import { App } from "./app";
+import { startDetail } from "./detail";
 import { listenToKeys } from "./keys";
 import { startPolling } from "./poll";
 import "./style.css";
+import "./frame.css";
 import { followTheme } from "./theme";
 import { followUrl } from "./url";
+import { followStep } from "./zoom";
 
 export async function render(): Promise<void> {
   const style = document.createElement("link");
@@ -21,6 +24,8 @@ export async function render(): Promise<void> {
   followUrl();
   listenToKeys();
   startPolling();
+  startDetail();
+  followStep();
   mount(<App />, document.body);
   // So that the keys work without a click first.
   document.body.tabIndex = -1;

@@ -1,6 +1,7 @@
 // All state of the page. Views read signals and call the actions below; drawing code never reads state.
 import { computed, signal } from "@preact/signals";
-import { stepAxis } from "./axis";
+import { nearestIndex, stepAxis } from "./axis";
+import { type AxisMode, epochSpacing, timeSpacing } from "./spacing";
 import type { Estimator, LayerInfo, Model, RunsAnswer, Stats, Timeline } from "./types";
 
 export const VIEWS = ["overview", "layer", "propagation", "compare", "similarity"] as const;
@@ -14,7 +15,6 @@ export type LayerPart = "output" | "attention";
 export type ValuesStyle = "heat" | "ridge";
 /** What the histogram and the lines are of. */
 export type DetailOf = "layer" | "channel";
-export type StatScale = "linear" | "log";
 export type Comparison = "between" | "steps";
 export type Dimensions = "participation" | "effective";
 export const COMPARE_MODES = ["side", "wipe", "blink", "difference"] as const;
@@ -22,6 +22,9 @@ export type CompareMode = (typeof COMPARE_MODES)[number];
 export const MEASURES = ["rms", "mean", "histogram", "maps", "cka"] as const;
 export type Measure = (typeof MEASURES)[number];
 export type ChannelChoice = "index" | "largest" | "changed";
+export type StatScale = "linear" | "log" | "symlog";
+/** What the quilt's lanes show: each run's own values, or how far the others' are from those of A. */
+export type Lanes = "runs" | "difference";
 
 // What the user chose; all of it stands in the URL (url.ts).
 export const view = signal<View>("overview");
@@ -71,10 +74,20 @@ export const channelChoice = signal<ChannelChoice>("index");
 export const sideBySide = signal<readonly number[]>([]);
 /** Propagation: blocks that were folded or unfolded by hand. */
 export const toggledBlocks = signal<readonly string[]>([]);
+/** Runs that the Overview shows besides A and B. */
+export const pinned = signal<readonly string[]>([]);
+export const lanes = signal<Lanes>("runs");
+export const axisMode = signal<AxisMode>("step");
+/** First and last step in view; null: all. */
+export const zoom = signal<readonly [first: number, last: number] | null>(null);
+/** Whether play begins again at the end of the range in view. */
+export const looping = signal(false);
+export const stepsPerSecond = signal(10);
 
 // Passing state, not in the URL.
 export const playing = signal(false);
-export const stepsPerSecond = signal(10);
+/** Two steps, between which the pointer is drawing a range to zoom to. */
+export const brush = signal<readonly [number, number] | null>(null);
 /** The channels of the Layer view in the order in which its grid shows them. */
 export const shownChannels = signal<readonly number[]>([]);
 /** The layers that the keys up and down go to; null: all. */
@@ -86,6 +99,7 @@ export const shownHeads = signal<readonly (number | null)[]>([]);
 export const hoverStep = signal<number | null>(null);
 export const search = signal("");
 export const helpShown = signal(false);
+export const saveShown = signal(false);
 export const dark = signal(false);
 /** Inner width of the main column in CSS pixels; the step axis is made for it. */
 export const mainWidth = signal(1176);
@@ -98,6 +112,8 @@ export const models = signal<Readonly<Record<string, Model>>>({});
 export const stats = signal<Readonly<Record<string, Stats>>>({});
 /** Why the last poll failed, in words; null when it did not. */
 export const connectionError = signal<string | null>(null);
+/** What is wrong with a run's own answers, in words. */
+export const runErrors = signal<Readonly<Record<string, string>>>({});
 
 /** Whether colours are of the whole run, or of all shown ones, and not of the step in view. */
 export const scaleLocked = computed(() => scaleMode.value === "locked" || scaleMode.value === "runs");
@@ -108,27 +124,53 @@ export const shownRuns = computed(() => {
   if (runB.value !== null && runB.value !== runA.value) shown.push({ letter: "B", run: runB.value });
   return shown;
 });
-/** Ascending union of the logged steps of the shown runs. */
-export const loggedSteps = computed(() => {
-  const union = new Set<number>();
-  for (const { run } of shownRuns.value) for (const each of timelines.value[run]?.steps ?? []) union.add(each);
-  return Float64Array.from(union).sort();
+/** All runs that the Overview has lanes of: A and B, and those pinned beside them. */
+export const laneRuns = computed(() => {
+  const all: { letter: RunLetter | null; run: string }[] = [...shownRuns.value];
+  for (const run of pinned.value) if (!all.some((each) => each.run === run)) all.push({ letter: null, run });
+  return all;
 });
+function unionOf(shown: readonly { run: string }[]): Float64Array {
+  const [first] = shown;
+  if (first && shown.length === 1) return Float64Array.from(timelines.value[first.run]?.steps ?? []);
+  const union = new Set<number>();
+  for (const { run } of shown) for (const each of timelines.value[run]?.steps ?? []) union.add(each);
+  return Float64Array.from(union).sort();
+}
+/** Ascending union of the logged steps of A and B. */
+export const loggedSteps = computed(() => unionOf(shownRuns.value));
+/** Ascending union of the logged steps of all runs with a lane. */
+export const laneSteps = computed(() => (pinned.value.length > 0 ? unionOf(laneRuns.value) : loggedSteps.value));
 /** The steps that can be gone to: where one run's maps are shown those of that run, else those of any shown run. */
 export const stepsInView = computed<ArrayLike<number>>(() => {
   if (view.value === "compare" && runA.value !== null) return timelines.value[runA.value]?.steps ?? [];
+  if (view.value === "overview") return laneSteps.value;
   if ((view.value !== "layer" && view.value !== "propagation") || focusedRun.value === null) return loggedSteps.value;
   return timelines.value[focusedRun.value]?.steps ?? [];
 });
-/** The whole step axis: every plot over steps has it. */
-export const axis = computed(() => {
-  const steps = loggedSteps.value;
-  return stepAxis(steps[0] ?? 0, steps[steps.length - 1] ?? 1, mainWidth.value);
+/** By time or epochs, the axis goes by those of run A, or of the first run that has them. */
+export const spacings = computed(() => {
+  const known = laneRuns.value.flatMap(({ run }) => (timelines.value[run] ? [timelines.value[run]] : []));
+  const first = <T>(of: (timeline: Timeline) => T | null) =>
+    known.reduce<T | null>((found, timeline) => found ?? of(timeline), null);
+  return { step: null, time: first(timeSpacing), epoch: first(epochSpacing) };
 });
-/** Layers of the shown runs in execution order: those of A, then those that only B has. */
+/** The one step axis: every plot over steps has it. */
+export const axis = computed(() => {
+  const steps = laneSteps.value;
+  const [first, last] = zoom.value ?? [steps[0] ?? 0, steps[steps.length - 1] ?? 1];
+  return stepAxis(first, last, mainWidth.value, spacings.value[axisMode.value]);
+});
+/** The step whose values are told: the logged one nearest to the pointer, or the chosen one. */
+export const toldStep = computed(() => {
+  const steps = stepsInView.value;
+  const index = hoverStep.value === null ? -1 : nearestIndex(steps, hoverStep.value);
+  return index < 0 ? step.value : (steps[index] as number);
+});
+/** Layers of the shown runs in execution order: those of A, then those that only another one has. */
 export const layers = computed<LayerInfo[]>(() => {
   const found = new Map<string, LayerInfo>();
-  for (const { run } of shownRuns.value)
+  for (const { run } of laneRuns.value)
     for (const info of models.value[run]?.layers ?? []) if (!found.has(info.name)) found.set(info.name, info);
   return [...found.values()];
 });

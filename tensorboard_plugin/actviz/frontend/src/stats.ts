@@ -1,4 +1,5 @@
 // One statistic of all layers over steps: merging what is new, and looking up.
+import { mergeColumns } from "./columns";
 import type { Stats } from "./types";
 
 type Matrix = "values" | "zero" | "nonfinite";
@@ -12,7 +13,16 @@ export function mergeStats(known: Stats, fresh: Stats): Stats {
     for (const part of [known, fresh]) copy(part, name, layers, steps, merged);
     return merged;
   };
-  return { ...fresh, layers, steps, values: merge("values"), zero: merge("zero"), nonfinite: merge("nonfinite") };
+  const columns = mergeColumns(known, fresh, steps);
+  return {
+    ...fresh,
+    layers,
+    steps,
+    values: merge("values"),
+    zero: merge("zero"),
+    nonfinite: merge("nonfinite"),
+    ...(columns && { columns }),
+  };
 }
 
 function copy(part: Stats, name: Matrix, layers: readonly string[], steps: Float64Array, into: Float32Array): void {

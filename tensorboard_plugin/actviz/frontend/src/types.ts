@@ -89,7 +89,20 @@ export interface Model {
   session: Record<string, unknown>;
 }
 
-/** One statistic of all layers; matrices are row-major [layers, steps]. */
+/** Columns that steps were gathered into: of each, the first and the last step, and how many. */
+export interface StepColumns {
+  first: Float64Array;
+  last: Float64Array;
+  count: Uint32Array;
+}
+
+/**
+ * One statistic of all layers; matrices are row-major [layers, steps].
+ *
+ * Where there were too many steps, `columns` says which each entry stands for, and the matrices hold extremes: of `values` the one farther
+ * from its row's median, of `zero` and `nonfinite` the largest. The `steps` of those of more than one step are then no whole numbers, so
+ * that no extreme is taken for the value at a logged step.
+ */
 export interface Stats {
   run: string;
   revision: string;
@@ -99,6 +112,7 @@ export interface Stats {
   values: Float32Array;
   zero: Float32Array;
   nonfinite: Float32Array;
+  columns?: StepColumns;
 }
 
 /** All statistics of one layer; `values` is row-major [columns, steps]. */

@@ -1,12 +1,13 @@
 import { expect, test } from "vitest";
 import { stepAxis } from "../src/axis";
-import { laneOf, lastingFault, onScale, STATES, statDomain } from "../src/draw/quilt";
+import { edgesOf, laneOf, lastingFault, STATES } from "../src/draw/quilt";
 import { binOf, columnEdges, valueScale } from "../src/draw/values";
 
 function lane(values: number[], { zero = [] as number[], nonfinite = [] as number[], width = 1000 } = {}) {
   const steps = values.map((_, index) => index);
   const fill = (given: number[]) => Float32Array.from(values, (_, index) => given[index] ?? 0);
-  return laneOf(stepAxis(0, values.length - 1, width), steps, new Float32Array(values), fill(zero), fill(nonfinite));
+  const edges = edgesOf(stepAxis(0, values.length - 1, width), { steps: Float64Array.from(steps) });
+  return laneOf(edges, new Float32Array(values), fill(zero), fill(nonfinite));
 }
 
 test("every logged step has a column of its own where there is room", () => {
@@ -42,15 +43,39 @@ test("a fault that lasts to the end is named where it begins; one that passes is
   expect(lastingFault(lane([1, 0, 2], { zero: [0, 1, 0] }))).toBeNull();
 });
 
-test("the domain is of all values: log where all are positive, 0 to 1 for fractions, linear with negatives", () => {
-  const values = [new Float32Array([0.01, 0.1, 1, 10])];
-  const log = statDomain(values, "rms", true);
-  expect(log.log).toBe(true);
-  expect(onScale(log, 10)).toBe(1);
-  expect(onScale(log, 0.01)).toBeCloseTo(0);
-  expect(statDomain(values, "zero", true)).toEqual({ low: 0, high: 1, log: false });
-  expect(statDomain([new Float32Array([-1, 1])], "mean", true).log).toBe(false);
-  expect(statDomain([new Float32Array([Number.NaN])], "rms", true)).toEqual({ low: 0, high: 1, log: false });
+test("the newest step and the oldest one are never lost, however dense the steps", () => {
+  for (const bad of [0, 19999]) {
+    const nonfinite: number[] = [];
+    nonfinite[bad] = 1;
+    const { state, left, width } = lane(
+      Array.from({ length: 20000 }, () => 1),
+      { nonfinite, width: 400 },
+    );
+    const cell = [...state].findIndex((each) => STATES[each] === "nonfinite");
+    expect(cell).toBe(bad === 0 ? 0 : state.length - 1);
+    expect(width[cell]).toBeGreaterThanOrEqual(1);
+    expect(left[cell]).toBeLessThanOrEqual(400 - 82 - 1);
+  }
+});
+
+test("zoomed, nothing beyond the ends of the axis is drawn, and every step within has its cell", () => {
+  const steps = Float64Array.from({ length: 1000 }, (_, index) => index);
+  const values = Float32Array.from(steps, (step) => (step === 99 || step === 201 ? 1e6 : step));
+  const none = new Float32Array(1000);
+  const { value, from } = laneOf(edgesOf(stepAxis(100, 200, 1000), { steps }), values, none, none);
+  expect([...value]).toEqual(Array.from({ length: 101 }, (_, index) => 100 + index));
+  expect([...from]).toEqual(Array.from({ length: 101 }, (_, index) => 100 + index));
+});
+
+test("columns of many steps touch, and stop at a gap wider than the steps within", () => {
+  const columns = {
+    first: Float64Array.of(0, 10, 50),
+    last: Float64Array.of(9, 19, 59),
+    count: Uint32Array.of(10, 10, 10),
+  };
+  const { left, right } = edgesOf(stepAxis(0, 59, 1000), { steps: Float64Array.of(4.5, 14.5, 54.5), columns });
+  expect(left[1]).toBe(right[0]);
+  expect((left[2] as number) - (right[1] as number)).toBeGreaterThan(200);
 });
 
 test("columns touch, and stop at a gap in the logged steps", () => {

@@ -12,6 +12,9 @@ type Props = Omit<CanvasHTMLAttributes<HTMLCanvasElement>, "width" | "height"> &
   deps?: readonly unknown[];
 };
 
+/** How each canvas is drawn, for those who want it drawn once more (svg.ts). */
+export const drawings = new WeakMap<HTMLCanvasElement, Pick<Props, "width" | "height" | "draw">>();
+
 export function Canvas({ width, height, draw, deps, style, ...rest }: Props) {
   const ref = useRef<HTMLCanvasElement>(null);
   // Drawn when a dependency or a signal that the drawing reads has changed, so that most canvases stand still while steps go by.
@@ -30,6 +33,7 @@ export function Canvas({ width, height, draw, deps, style, ...rest }: Props) {
       context.clearRect(0, 0, width, height);
       context.imageSmoothingEnabled = false;
       draw(context, canvas);
+      drawings.set(canvas, { width, height, draw });
     });
   useLayoutEffect(paint, deps && [width, height, ...deps]);
   const size = { width: `${width}px`, height: `${height}px` };

@@ -3,10 +3,11 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { chooseReference, chooseStep } from "../actions";
 import { inkOn, runColour } from "../colour";
-import { axis, dark, hoverStep, type RunLetter, step } from "../state";
+import { axis, brush, dark, hoverStep, type RunLetter, step } from "../state";
+import { zoomTo } from "../zoom";
 
 /** A run's letter on its colour. */
-export function Swatch({ letter, run }: { letter: RunLetter; run: string | null }) {
+export function Swatch({ letter, run }: { letter: RunLetter | null; run: string | null }) {
   const colour = run === null ? "transparent" : runColour(run, dark.value);
   const ink = run === null ? "var(--ink3)" : inkOn(colour);
   return (
@@ -16,44 +17,77 @@ export function Swatch({ letter, run }: { letter: RunLetter; run: string | null 
   );
 }
 
-/** The cursor lines of a plot over steps: the chosen step, and the step under the pointer. */
+/** The cursor lines of a plot over steps: the chosen step, and the step under the pointer; and the range that is being drawn. */
 export function Cursors() {
   const { x, first, last } = axis.value;
+  const range = brush.value?.map(x);
   const inside = (at: number | null): at is number => at !== null && at >= first && at <= last;
   return (
     <>
       {inside(hoverStep.value) && <div class="cursor hover" style={{ left: `${x(hoverStep.value)}px` }} />}
+      {range && (
+        <div
+          class="brush"
+          style={{
+            left: `${Math.min(...range)}px`,
+            width: `${Math.abs((range[1] as number) - (range[0] as number))}px`,
+          }}
+        />
+      )}
       {inside(step.value) && <div class="cursor" style={{ left: `${x(step.value)}px` }} />}
     </>
   );
 }
 
-/** A plot over steps: hovering shows a cursor everywhere, a click or drag chooses the step, Alt-click the reference. */
-export function StepPlot({ children, label }: { children: ComponentChildren; label: string }) {
-  const at = (event: PointerEvent) =>
-    axis.value.step(event.clientX - (event.currentTarget as HTMLElement).getBoundingClientRect().left);
-  const inPlot = (event: PointerEvent) => {
-    const x = event.clientX - (event.currentTarget as HTMLElement).getBoundingClientRect().left;
-    return x >= axis.value.left - 4 && x <= axis.value.right + 4;
+const SLACK = 4;
+
+/** Step, not snapped, under the pointer; null beside the axis. `slack`: so many pixels beside it still count. */
+function stepUnder(event: PointerEvent, slack: number): number | null {
+  const x = event.clientX - (event.currentTarget as HTMLElement).getBoundingClientRect().left;
+  const { left, right, step: stepOf } = axis.value;
+  return x < left - slack || x > right + slack ? null : stepOf(Math.max(left, Math.min(right, x)));
+}
+
+/**
+ * What the pointer does on a step axis: hovering shows a cursor everywhere, a click or drag chooses the step, Shift-drag the range to zoom
+ * to, Alt-click the reference.
+ */
+export function scrubbing(slack = SLACK) {
+  return {
+    onPointerMove: (event: PointerEvent) => {
+      const at = stepUnder(event, slack);
+      hoverStep.value = at;
+      if (event.buttons !== 1) return;
+      if (brush.value !== null) brush.value = [brush.value[0], stepUnder(event, Number.POSITIVE_INFINITY) as number];
+      else if (at !== null && !event.altKey && !event.shiftKey) chooseStep(at);
+    },
+    onPointerLeave: () => {
+      hoverStep.value = null;
+    },
+    onPointerDown: (event: PointerEvent) => {
+      const at = stepUnder(event, slack);
+      if (at === null || event.button !== 0) return;
+      if (event.altKey) chooseReference(at);
+      else if (event.shiftKey) {
+        (event.currentTarget as HTMLElement).setPointerCapture(event.pointerId);
+        brush.value = [at, at];
+        event.preventDefault(); // no selection of text
+      } else chooseStep(at);
+    },
+    onPointerUp: () => {
+      if (brush.value !== null) zoomTo(...brush.value);
+      brush.value = null;
+    },
+    onPointerCancel: () => {
+      brush.value = null;
+    },
   };
+}
+
+/** A plot over steps, with the cursors. */
+export function StepPlot({ children, label }: { children: ComponentChildren; label: string }) {
   return (
-    <div
-      class="plot"
-      role="group"
-      aria-label={label}
-      onPointerMove={(event) => {
-        hoverStep.value = inPlot(event) ? at(event) : null;
-        if (event.buttons === 1 && !event.altKey && inPlot(event)) chooseStep(at(event));
-      }}
-      onPointerLeave={() => {
-        hoverStep.value = null;
-      }}
-      onPointerDown={(event) => {
-        if (!inPlot(event)) return;
-        if (event.altKey) chooseReference(at(event));
-        else chooseStep(at(event));
-      }}
-    >
+    <div class="plot" role="group" aria-label={label} {...scrubbing()}>
       {children}
       <Cursors />
     </div>

@@ -1,17 +1,36 @@
 // The layers in execution order, each with a mark, and its statistic over the steps.
+import { computed } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { chooseLayer, openLayer } from "../actions";
 import { runColour } from "../colour";
-import { drawSparkline } from "../draw/sparkline";
-import { shorten } from "../format";
-import { palette } from "../palette";
-import { type LayerRow, rows, rowsScroll, toggleGroup, typeOf } from "../rows";
-import { dark, layer, loggedSteps, search, shownRuns, stat, statScale, stats, step } from "../state";
+import { statsInView } from "../detail";
+import { drawSparkline, sparkX } from "../draw/sparkline";
+import { leftWidth, slim } from "../layout";
+import { expanded, type GroupRow, type LayerRow, rows, rowsScroll, toggleGroup, toggleStrips, typeOf } from "../rows";
+import { axis, dark, laneRuns, layer, search, shownRuns, stat, statScale, stats, step, view } from "../state";
 import { isFraction, statLabel } from "../statistics";
 import { rowOf } from "../stats";
+import { fitted } from "../text";
 import { Canvas } from "./canvas";
 
 const SPARK_WIDTH = 84;
+const SPARK_RIGHT = 18;
+const MARK_WIDTH = 28;
+const INDENT = 8;
+const NAME_SIZE = 13;
+const LEAST_NAME = 48;
+/** Sparklines so many pixels above and below what is in view are drawn ahead. */
+const AHEAD = 600;
+const screen = computed(() => Math.floor(rowsScroll.value / AHEAD) * AHEAD);
+
+function isNear(row: { top: number }): boolean {
+  return row.top > screen.value - AHEAD && row.top < screen.value + globalThis.innerHeight + 2 * AHEAD;
+}
+
+/** As much of a name as fits the left column. */
+function named(label: string, depth: number, beside: number): string {
+  return fitted(label, Math.max(LEAST_NAME, leftWidth.value - MARK_WIDTH - depth * INDENT - beside), NAME_SIZE);
+}
 
 export function Search() {
   return (
@@ -58,55 +77,102 @@ function LayerItem({ row }: { row: LayerRow }) {
     if (selected) ref.current?.scrollIntoView({ block: "nearest" });
   }, [selected]);
   const wrong = fault(name);
+  const open = expanded.value.has(name);
+  return (
+    <div class="layer-slot" style={{ height: `${row.height}px` }}>
+      <button
+        type="button"
+        ref={ref}
+        class="layer-row"
+        role="treeitem"
+        tabIndex={-1}
+        data-testid="layer-row"
+        data-layer={name}
+        aria-selected={selected}
+        aria-level={row.depth + 1}
+        style={{ height: `${row.lanes}px` }}
+        title={wrong ? `${name}\n${wrong.words}` : name}
+        onClick={() => (selected ? openLayer(name) : chooseLayer(name))}
+      >
+        <span class={wrong ? "mark bad" : "mark"} aria-hidden="true">
+          {wrong?.sign ?? "•"}
+        </span>
+        <span class="name" style={{ paddingLeft: `${row.depth * INDENT}px` }}>
+          {named(row.label, row.depth, slim.value ? 16 : SPARK_WIDTH + SPARK_RIGHT + 14)}
+        </span>
+        <span class="type">{typeOf(row.info)}</span>
+        {!slim.value && isNear(row) && <Sparkline name={name} height={Math.min(20, row.lanes - 6)} />}
+      </button>
+      {view.value === "overview" && !slim.value && (
+        <button
+          type="button"
+          class="turn-strips"
+          data-testid="turn-strips"
+          tabIndex={-1}
+          aria-expanded={open}
+          aria-label={`Values of ${name} in its row`}
+          title="Values over steps in the row (v)"
+          style={{ height: `${row.lanes}px` }}
+          onClick={() => toggleStrips(name)}
+        >
+          {open ? "▾" : "▸"}
+        </button>
+      )}
+    </div>
+  );
+}
+
+function GroupItem({ row }: { row: GroupRow }) {
+  const layersWithin = `${row.layers.length} ${row.layers.length === 1 ? "layer" : "layers"}`;
   return (
     <button
       type="button"
-      ref={ref}
-      class="layer-row"
-      role="option"
-      tabIndex={-1}
-      data-testid="layer-row"
-      data-layer={name}
-      aria-selected={selected}
-      style={{ height: `${row.height}px` }}
-      title={wrong ? `${name}\n${wrong.words}` : name}
-      onClick={() => (selected ? openLayer(name) : chooseLayer(name))}
+      class="group-row"
+      role="treeitem"
+      aria-level={row.depth + 1}
+      aria-expanded={!row.folded}
+      data-testid="group-row"
+      data-group={row.group}
+      style={{ height: `${row.height}px`, paddingLeft: `${12 + row.depth * INDENT}px` }}
+      title={
+        row.folded
+          ? `${row.group}: ${layersWithin}\nfolded: the values are its last layer's, the hatch is of all of them`
+          : `${row.group}: ${layersWithin}`
+      }
+      onClick={() => toggleGroup(row.group)}
     >
-      <span class={wrong ? "mark bad" : "mark"} aria-hidden="true">
-        {wrong?.sign ?? "•"}
-      </span>
-      <span class="name">{shorten(row.label, 24)}</span>
-      <span class="type">{typeOf(row.info)}</span>
-      <Sparkline name={name} height={row.height - 8} />
+      <span class="turn">{row.folded ? "▸" : "▾"}</span>
+      <span class="name">{named(row.label, row.depth, row.folded && !slim.value ? 76 : 16)}</span>
+      {row.folded && !slim.value && <span class="hint">{layersWithin}</span>}
     </button>
   );
 }
 
 function Sparkline({ name, height }: { name: string; height: number }) {
-  const steps = loggedSteps.value;
-  const lines = shownRuns.value.flatMap(({ run }) => {
-    const known = stats.value[run];
+  const lines = laneRuns.value.flatMap(({ run }) => {
+    const known = statsInView(run);
     return known ? [{ steps: known.steps, values: rowOf(known, name), colour: runColour(run, dark.value) }] : [];
   });
-  const first = steps[0] ?? 0;
-  const last = steps[steps.length - 1] ?? 1;
   return (
     <Canvas
       width={SPARK_WIDTH}
       height={height}
       aria-hidden="true"
+      deps={[...lines.map(({ values }) => values), ...lines.map(({ colour }) => colour)]}
       draw={(context) =>
-        drawSparkline(
-          context,
-          lines,
-          { first, last, width: SPARK_WIDTH, height },
-          statScale.value === "log" && !isFraction(stat.value),
-          step.value,
-          palette.value.accent,
-        )
+        drawSparkline(context, lines, axis.value, { width: SPARK_WIDTH, height }, stat.value, statScale.value)
       }
     />
   );
+}
+
+/** The cursor of all sparklines. */
+function SparkCursor() {
+  const { first, last } = axis.value;
+  const here = step.value;
+  if (here === null || here < first || here > last || slim.value) return null;
+  const right = SPARK_RIGHT + SPARK_WIDTH - sparkX(axis.value, SPARK_WIDTH, here);
+  return <div class="cursor" style={{ right: `${right - 0.5}px` }} />;
 }
 
 export function Layers({ height }: { height: number | null }) {
@@ -120,43 +186,38 @@ export function Layers({ height }: { height: number | null }) {
     <>
       <div class="tree-head hint">
         <span>Layer</span>
-        <span class="stat">
-          {statLabel(stat.value)}
-          {statScale.value === "log" && !isFraction(stat.value) ? ", log" : ""}
-        </span>
+        {!slim.value && (
+          <span class="stat">
+            {statLabel(stat.value)}
+            {statScale.value === "linear" || isFraction(stat.value) ? "" : `, ${statScale.value}`}
+          </span>
+        )}
       </div>
       <div
         class="tree"
         ref={ref}
-        role="listbox"
+        role="tree"
         aria-label="Layers in execution order"
         tabIndex={0}
-        style={height === null ? { flex: "1 1 0" } : { flex: `0 1 ${height}px` }}
+        style={height === null ? { flex: "1 1 0" } : { flex: `0 0 ${height}px` }}
         onScroll={(event) => {
           rowsScroll.value = event.currentTarget.scrollTop;
         }}
         onKeyDown={(event) => {
-          if (event.key === "Enter" && layer.value !== null) openLayer(layer.value);
+          if (event.key === "Enter" && event.target === event.currentTarget && layer.value !== null)
+            openLayer(layer.value);
         }}
       >
-        {shown.map((row) =>
-          row.kind === "group" ? (
-            <button
-              type="button"
-              class="group-row"
-              key={`group ${row.top} ${row.group}`}
-              style={{ height: `${row.height}px` }}
-              title={row.group}
-              aria-expanded={!row.folded}
-              onClick={() => toggleGroup(row.group)}
-            >
-              <span class="turn">{row.folded ? "▸" : "▾"}</span>
-              <span class="name">{shorten(row.group, 34)}</span>
-            </button>
-          ) : (
-            <LayerItem key={row.info.name} row={row} />
-          ),
-        )}
+        <div class="tree-rows">
+          {shown.map((row) =>
+            row.kind === "group" ? (
+              <GroupItem key={`group ${row.top} ${row.group}`} row={row} />
+            ) : (
+              <LayerItem key={row.info.name} row={row} />
+            ),
+          )}
+          <SparkCursor />
+        </div>
         {shown.length === 0 && search.value !== "" && (
           <div class="no-match">No layer's name has “{search.value}” in it.</div>
         )}

@@ -5,8 +5,10 @@ import { axis, step, view } from "../state";
 
 export function PlayheadB() {
   const side = sideB.value;
+  const { first, last, x } = axis.value;
   if (view.value !== "compare" || side === null || side.step === step.value) return null;
-  const left = `${axis.value.x(side.step)}px`;
+  if (side.step < first || side.step > last) return null;
+  const left = `${x(side.step)}px`;
   return (
     <>
       <div class="cursor other" style={{ left }} />

@@ -1,203 +1,115 @@
 // The time line: it drives every view.
-import { useEffect } from "preact/hooks";
-import { chooseReference, chooseStep, moveStep, toggleFollow, togglePlay } from "../actions";
 import { nearestIndex } from "../axis";
 import { runColour } from "../colour";
-import { AXIS_TOP, drawTimeline, LANE_HEIGHT, LANES_TOP, MARK_TOP } from "../draw/timeline";
+import { AXIS_TOP, drawTimeline, LANES_HEIGHT, LANES_TOP, MARK_TOP } from "../draw/timeline";
 import { formatCount, formatTime } from "../format";
 import { palette } from "../palette";
-import {
-  axis,
-  dark,
-  following,
-  hoverStep,
-  mainWidth,
-  playing,
-  shownRuns,
-  step,
-  stepsInView,
-  stepsPerSecond,
-  timelines,
-} from "../state";
-import { indexOfStep } from "../stats";
+import { AXIS_MODES, type AxisMode } from "../spacing";
+import { axis, axisMode, dark, hoverStep, laneRuns, mainWidth, spacings, step, stepsInView, timelines } from "../state";
 import { Canvas } from "./canvas";
-import { Cursors } from "./frame";
+import { Cursors, scrubbing } from "./frame";
 import { PlayheadB } from "./playhead";
 
 const HEIGHT = 87;
-const SPEEDS = [1, 2, 5, 10, 20, 50];
+/** A mark or restart is told when the pointer is so many pixels from it. */
+const NEAR_PIXELS = 5;
 
-/** The newest mark at or before the step, and when the step was logged. */
-function whereabouts(): string {
-  const here = step.value;
-  if (here === null) return "";
-  for (const { run } of shownRuns.value) {
-    const timeline = timelines.value[run];
-    const index = timeline ? indexOfStep(timeline.steps, here) : -1;
-    if (!timeline || index < 0) continue;
-    const mark = timeline.marks.filter((each) => each.step <= here).pop();
-    const time = formatTime(timeline.wall_times_s[index] as number);
-    return mark ? `${mark.text} · ${time}` : time;
-  }
-  return "";
-}
-
-export function Transport() {
+/** What there is at a place on the axis, in words: the nearest logged step, and the marks and restarts there. */
+function toldAt(hovered: number): string {
   const steps = stepsInView.value;
-  useEffect(() => {
-    if (!playing.value) return undefined;
-    const timer = setInterval(() => {
-      moveStep(1);
-      if (step.value === stepsInView.value[stepsInView.value.length - 1]) playing.value = false;
-    }, 1000 / stepsPerSecond.value);
-    return () => clearInterval(timer);
-  }, [playing.value, stepsPerSecond.value]);
-  const last = steps.length > 0 ? (steps[steps.length - 1] as number) : null;
-  return (
-    <div class="transport">
-      <div class="row hint">
-        <span>Step</span>
-        <span class="wide" data-testid="step-count">
-          {formatCount(steps.length)} logged
-        </span>
-      </div>
-      <div class="row">
-        <span>
-          <span class="step" data-testid="current-step" data-step={step.value ?? ""}>
-            {step.value === null ? "–" : formatCount(step.value)}
-          </span>
-          <span class="hint wide"> {last === null ? "" : `of ${formatCount(last)}`}</span>
-        </span>
-        <span class="row">
-          <button
-            type="button"
-            class="nudge"
-            aria-label="Former logged step"
-            title="Former logged step (←)"
-            onClick={() => moveStep(-1)}
-          >
-            ◀
-          </button>
-          <button
-            type="button"
-            class="play"
-            data-testid="play"
-            aria-label={playing.value ? "Pause" : "Play"}
-            title={playing.value ? "Pause (space)" : "Play (space)"}
-            onClick={togglePlay}
-          >
-            {playing.value ? "❚❚" : "▶"}
-          </button>
-          <button
-            type="button"
-            class="nudge"
-            aria-label="Next logged step"
-            title="Next logged step (→)"
-            onClick={() => moveStep(1)}
-          >
-            ▶
-          </button>
-          <select
-            class="wide hint"
-            aria-label="Logged steps a second"
-            value={stepsPerSecond.value}
-            onChange={(event) => {
-              stepsPerSecond.value = Number(event.currentTarget.value);
-            }}
-          >
-            {SPEEDS.map((speed) => (
-              <option key={speed} value={speed}>
-                {speed}/s
-              </option>
-            ))}
-          </select>
-        </span>
-      </div>
-      <div class="row hint">
-        <span class="wide">{whereabouts()}</span>
-        <button
-          type="button"
-          class="follow"
-          role="switch"
-          data-testid="follow"
-          aria-checked={following.value}
-          title="Stay at the newest step"
-          onClick={toggleFollow}
-        >
-          Follow
-        </button>
-      </div>
-    </div>
-  );
+  const index = nearestIndex(steps, hovered);
+  const { x } = axis.value;
+  const near = (at: number) => Math.abs(x(at) - x(hovered)) <= NEAR_PIXELS;
+  const words = index < 0 ? [] : [`nearest logged step: ${formatCount(steps[index] as number)}`];
+  for (const { run } of laneRuns.value) {
+    const timeline = timelines.value[run];
+    for (const mark of timeline?.marks ?? [])
+      if (near(mark.step))
+        words.push(`${mark.text}: step ${formatCount(mark.step)}, ${formatTime(mark.wall_time_s)} (${run})`);
+    for (const restart of timeline?.restarts ?? [])
+      if (near(restart.step))
+        words.push(`${run} was restarted at step ${formatCount(restart.step)}, ${formatTime(restart.wall_time_s)}`);
+  }
+  return [...new Set(words)].join("\n");
 }
 
 export function TimeLine() {
-  const shown = shownRuns.value;
+  const shown = laneRuns.value;
   const marks = shown.map(({ run }) => timelines.value[run]?.marks ?? []).find((each) => each.length > 0) ?? [];
   const lanes = shown.map(({ letter, run }) => ({
-    letter,
+    letter: letter ?? "",
     colour: runColour(run, dark.value),
     steps: timelines.value[run]?.steps ?? [],
     restarts: (timelines.value[run]?.restarts ?? []).map((each) => each.step),
   }));
   const position = step.value;
-  const hovered = hoverStep.value;
-  const steps = stepsInView.value;
-  const snapped = hovered === null ? -1 : nearestIndex(steps, hovered);
-  const at = (event: PointerEvent) =>
-    axis.value.step(event.clientX - (event.currentTarget as HTMLElement).getBoundingClientRect().left);
+  const { first, last, left, right, x } = axis.value;
+  const capture = scrubbing(Number.POSITIVE_INFINITY);
   return (
-    <div
-      class="timeline"
-      data-testid="timeline"
-      role="slider"
-      tabIndex={0}
-      aria-label="Step; snaps to logged steps"
-      aria-valuemin={axis.value.first}
-      aria-valuemax={axis.value.last}
-      aria-valuenow={position ?? axis.value.first}
-      title={snapped >= 0 ? `nearest logged step: ${formatCount(steps[snapped] as number)}` : ""}
-      onPointerDown={(event) => {
-        if (event.altKey) {
-          chooseReference(at(event));
-          return;
-        }
-        event.currentTarget.setPointerCapture(event.pointerId);
-        chooseStep(at(event));
-      }}
-      onPointerMove={(event) => {
-        hoverStep.value = at(event);
-        if (event.buttons === 1 && !event.altKey) chooseStep(at(event));
-      }}
-      onPointerLeave={() => {
-        hoverStep.value = null;
-      }}
-    >
-      <Canvas
-        deps={[timelines.value, shown, dark.value]}
-        width={mainWidth.value}
-        height={HEIGHT}
-        aria-hidden="true"
-        draw={(context) => drawTimeline(context, axis.value, marks, lanes, palette.value)}
-      />
-      <Cursors />
-      {position !== null && (
-        <div class="playhead" style={{ left: `${axis.value.x(position)}px` }}>
-          {formatCount(position)}
-        </div>
-      )}
-      <PlayheadB />
+    <div class="timeline">
+      <div
+        class="timeline-slider"
+        data-testid="timeline"
+        role="slider"
+        tabIndex={0}
+        aria-label="Step; snaps to logged steps"
+        aria-valuemin={first}
+        aria-valuemax={last}
+        aria-valuenow={position ?? first}
+        title={hoverStep.value === null ? "" : toldAt(hoverStep.value)}
+        {...capture}
+        onPointerDown={(event) => {
+          event.currentTarget.setPointerCapture(event.pointerId);
+          capture.onPointerDown(event);
+        }}
+      >
+        <Canvas
+          deps={[timelines.value, shown, dark.value]}
+          width={mainWidth.value}
+          height={HEIGHT}
+          aria-hidden="true"
+          draw={(context) => drawTimeline(context, axis.value, marks, lanes, palette.value)}
+        />
+        <Cursors />
+        {position !== null && position >= first && position <= last && (
+          <div class="playhead" style={{ left: `${Math.max(left, Math.min(right, x(position)))}px` }}>
+            {formatCount(position)}
+          </div>
+        )}
+        <PlayheadB />
+      </div>
       {marks.length > 0 && (
         <div class="lane-name" style={{ top: `${MARK_TOP + 3}px` }}>
           mark
         </div>
       )}
-      <div class="lane-name" style={{ top: `${LANES_TOP + LANE_HEIGHT / 2 - 1}px` }}>
+      <div class="lane-name" style={{ top: `${LANES_TOP + LANES_HEIGHT / 2 - 7}px` }}>
         logged
       </div>
-      <div class="lane-name" style={{ top: `${AXIS_TOP + 2}px` }}>
-        step
-      </div>
+      <AxisChoice />
     </div>
+  );
+}
+
+/** By what the steps stand apart; in the place of the axis' name. */
+function AxisChoice() {
+  return (
+    <select
+      class="axis-mode"
+      data-testid="axis-mode"
+      aria-label="Step axis by"
+      title="By what the steps stand apart: their number, the time of logging, or epochs (marks)"
+      style={{ top: `${AXIS_TOP}px` }}
+      value={axisMode.value}
+      onChange={(event) => {
+        axisMode.value = event.currentTarget.value as AxisMode;
+      }}
+    >
+      {AXIS_MODES.map((mode) => (
+        <option key={mode} value={mode} disabled={mode !== "step" && spacings.value[mode] === null}>
+          {mode}
+        </option>
+      ))}
+    </select>
   );
 }

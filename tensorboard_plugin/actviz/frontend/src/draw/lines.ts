@@ -103,6 +103,10 @@ export function drawLines(
     context.fillStyle = palette.ink2;
     context.fillText(formatTick(value), axis.left - 6, Math.max(6, Math.min(height - 6, y(value))));
   }
+  context.save();
+  context.beginPath();
+  context.rect(axis.left, 0, axis.right - axis.left, height);
+  context.clip(); // zoomed, the lines go on beyond the axis
   for (const { values, width, dashed } of lines) {
     context.strokeStyle = width > 1 ? palette.ink : palette.ink3;
     context.lineWidth = width;
@@ -118,7 +122,7 @@ export function drawLines(
     }
     context.stroke();
   }
-  context.setLineDash([]);
+  context.restore();
 }
 
 function ticksOf(low: number, high: number, log: boolean): number[] {

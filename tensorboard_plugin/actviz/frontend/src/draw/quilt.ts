@@ -1,13 +1,15 @@
 // The quilt: a lane a layer and run, a column a logged step, coloured by one statistic.
-import type { StepAxis } from "../axis";
+import { median } from "d3-array";
+import { indexRange, type StepAxis } from "../axis";
 import type { Palette } from "../palette";
-import { isFraction } from "../statistics";
+import type { Stats, StepColumns } from "../types";
+import { onScale, type StatDomain } from "./scale";
 import { dots, hatch } from "./texture";
 import { columnEdges } from "./values";
 
 export type CellState = "value" | "some nonfinite" | "nonfinite" | "zero" | "absent";
 
-/** What one lane shows, a cell a column; `from` is the logged step that each cell stands for. */
+/** What one lane shows, a cell a column; `from` is the entry of the statistic that each cell stands for. */
 export interface Lane {
   left: Float64Array;
   width: Float64Array;
@@ -26,47 +28,81 @@ function stateOf(value: number, zero: number, nonfinite: number): number {
   return Number.isNaN(value) ? 4 : 0; // not known, or without a meaning for this layer
 }
 
+/** The entries of a statistic that are in view, from..to - 1, and the left and right edge of each entry in whole CSS pixels. */
+export interface Edges {
+  from: number;
+  to: number;
+  left: Float64Array;
+  right: Float64Array;
+  /** Right end of the axis. */
+  end: number;
+}
+
+export function edgesOf(axis: StepAxis, { steps, columns }: Pick<Stats, "steps" | "columns">): Edges {
+  if (columns === undefined) {
+    const [from, to] = indexRange(steps, axis.first, axis.last);
+    const [left, right] = columnEdges(axis, steps);
+    return { from, to, left, right, end: axis.right };
+  }
+  const [from] = indexRange(columns.last, axis.first, axis.last);
+  const [, to] = indexRange(columns.first, axis.first, axis.last);
+  return { from, to, ...edgesOfColumns(axis, columns), end: axis.right };
+}
+
+/** Columns of many steps touch, unless the gap between them is wider than those within. */
+function edgesOfColumns(axis: StepAxis, { first, last, count }: StepColumns): Pick<Edges, "left" | "right"> {
+  const left = new Float64Array(first.length);
+  const right = new Float64Array(first.length);
+  const within = (index: number) => {
+    const number = count[index] ?? 0;
+    return number > 1 ? ((last[index] as number) - (first[index] as number)) / (number - 1) : 1;
+  };
+  const pixel = (step: number) => Math.round(Math.max(axis.left, Math.min(axis.right, axis.x(step))));
+  for (let index = 0; index < first.length; index++) {
+    const begin = first[index] as number;
+    const end = last[index] as number;
+    const reach = 1.5 * Math.max(within(index - 1), within(index), within(index + 1));
+    const before = index > 0 ? begin - (last[index - 1] as number) : 0;
+    const after = index < first.length - 1 ? (first[index + 1] as number) - end : 0;
+    left[index] = pixel(begin - Math.min(before, reach) / 2);
+    right[index] = pixel(end + Math.min(after, reach) / 2);
+  }
+  return { left, right };
+}
+
 /**
  * The cells of a row. Where steps are closer than a pixel, a cell shows the value farthest from the row's median, and what is not finite
  * wins, so that an extreme never vanishes.
  */
 export function laneOf(
-  axis: StepAxis,
-  steps: ArrayLike<number>,
+  { from, to, left, right, end }: Edges,
   values: Float32Array,
   zero: Float32Array,
   nonfinite: Float32Array,
 ): Lane {
-  const [left, right] = columnEdges(axis, steps);
-  const middle = median(values);
+  const middle = median(values) ?? 0;
+  const size = to - from;
   const lane: Lane = {
-    left: new Float64Array(steps.length),
-    width: new Float64Array(steps.length),
-    value: new Float32Array(steps.length),
-    state: new Uint8Array(steps.length),
-    from: new Int32Array(steps.length),
+    left: new Float64Array(size),
+    width: new Float64Array(size),
+    value: new Float32Array(size),
+    state: new Uint8Array(size),
+    from: new Int32Array(size),
   };
   let count = 0;
-  for (let index = 0; index < steps.length; index++) {
-    const state = stateOf(values[index] ?? Number.NaN, zero[index] ?? Number.NaN, nonfinite[index] ?? Number.NaN);
+  for (let index = from; index < to; index++) {
     const value = values[index] ?? Number.NaN;
-    const x = left[index] as number;
+    const state = stateOf(value, zero[index] ?? Number.NaN, nonfinite[index] ?? Number.NaN);
+    const x = Math.min(left[index] as number, end - 1);
     const last = count - 1;
-    const joins = last >= 0 && x < Math.floor(lane.left[last] as number) + 1 && x - (lane.left[last] as number) < 1;
-    if (joins) {
-      lane.width[last] = (right[index] as number) - (lane.left[last] as number);
-      if (!stronger(state, value, lane.state[last] as number, lane.value[last] as number, middle)) continue;
-      lane.value[last] = value;
-      lane.state[last] = state;
-      lane.from[last] = index;
-    } else {
-      lane.left[count] = x;
-      lane.width[count] = (right[index] as number) - x;
-      lane.value[count] = value;
-      lane.state[count] = state;
-      lane.from[count] = index;
-      count++;
-    }
+    const joins = last >= 0 && x <= (lane.left[last] as number);
+    const cell = joins ? last : count++;
+    if (!joins) lane.left[cell] = x;
+    lane.width[cell] = Math.max(1, (right[index] as number) - (lane.left[cell] as number));
+    if (joins && !stronger(state, value, lane.state[cell] as number, lane.value[cell] as number, middle)) continue;
+    lane.value[cell] = value;
+    lane.state[cell] = state;
+    lane.from[cell] = index;
   }
   return {
     left: lane.left.subarray(0, count),
@@ -85,40 +121,9 @@ function stronger(state: number, value: number, otherState: number, other: numbe
   return Math.abs(value - middle) > Math.abs(other - middle);
 }
 
-function median(values: Float32Array): number {
-  const finite = values.filter((value) => !Number.isNaN(value)).sort();
-  return finite.length > 0 ? (finite[finite.length >> 1] as number) : 0;
-}
-
-/** A statistic's colour scale: from `low` to `high`, linear or logarithmic. */
-export interface StatDomain {
-  low: number;
-  high: number;
-  log: boolean;
-}
-
-/** One domain for all values, of the whole runs: it never moves with the step in view. */
-export function statDomain(all: readonly Float32Array[], stat: string, log: boolean): StatDomain {
-  if (isFraction(stat)) return { low: 0, high: 1, log: false };
-  const finite: number[] = [];
-  for (const values of all) for (const value of values) if (Number.isFinite(value)) finite.push(value);
-  finite.sort((one, other) => one - other);
-  if (finite.length === 0) return { low: 0, high: 1, log: false };
-  const at = (share: number) => finite[Math.round((finite.length - 1) * share)] as number;
-  const high = at(0.999);
-  const positive = finite.find((value) => value > 0);
-  if (log && (finite[0] as number) >= 0 && positive !== undefined && high > 0)
-    return { low: Math.max(Math.min(positive, high / 2), high / 1e4), high, log: true };
-  const low = at(0.001);
-  return { low, high: high > low ? high : low + 1, log: false };
-}
-
-/** Place of a value on the scale, 0 to 1. */
-export function onScale(domain: StatDomain, value: number): number {
-  const { low, high, log } = domain;
-  const at = log ? Math.log(Math.max(value, low) / low) / Math.log(high / low) : (value - low) / (high - low);
-  return Math.max(0, Math.min(1, at));
-}
+/** Narrower than this, a cell that is not finite is drawn as wide as that, and in full colour: no hatch could be seen in it. */
+const LEAST_BAD = 3;
+const LEAST_HATCH = 6;
 
 /** Draws one lane. */
 export function drawLane(
@@ -130,24 +135,41 @@ export function drawLane(
   lut: Uint8ClampedArray,
   palette: Palette,
 ): void {
-  const nan = hatch(context, palette.bad, palette.bg);
   const zero = dots(context, palette.ink3, palette.panel);
   for (let index = 0; index < lane.left.length; index++) {
-    const x = lane.left[index] as number;
-    const width = lane.width[index] as number;
     const state = lane.state[index] as number;
-    if (state === 4 || width <= 0) continue;
-    if (state === 2) context.fillStyle = nan;
-    else if (state === 3) context.fillStyle = zero;
+    if (state === 4 || state === 2) continue;
+    if (state === 3) context.fillStyle = zero;
     else {
       const at = Math.round(onScale(domain, lane.value[index] as number) * 255) * 4;
       context.fillStyle = `rgb(${lut[at]},${lut[at + 1]},${lut[at + 2]})`;
     }
-    context.fillRect(x, top, width + 0.2, height);
-    if (state === 1) {
-      context.fillStyle = nan;
-      context.fillRect(x, top, width + 0.2, 4);
+    context.fillRect(lane.left[index] as number, top, (lane.width[index] as number) + 0.2, height);
+  }
+  drawNonfinite(context, lane, top, height, palette);
+}
+
+/** What is not finite, over all else. Cells that touch are drawn as one, so that their hatch is seen. */
+function drawNonfinite(
+  context: CanvasRenderingContext2D,
+  { left, width, state }: Lane,
+  top: number,
+  height: number,
+  palette: Palette,
+): void {
+  const nan = hatch(context, palette.bad, palette.bg);
+  for (let index = 0; index < left.length; index++) {
+    const here = state[index] as number;
+    if (here !== 1 && here !== 2) continue;
+    const x = left[index] as number;
+    let end = x + (width[index] as number);
+    while (index + 1 < left.length && state[index + 1] === here && (left[index + 1] as number) <= end) {
+      index++;
+      end = (left[index] as number) + (width[index] as number);
     }
+    const more = Math.max(0, LEAST_BAD - (end - x)) / 2;
+    context.fillStyle = end - x < LEAST_HATCH ? palette.bad : nan;
+    context.fillRect(x - more, top, end - x + 2 * more, here === 1 ? 4 : height);
   }
 }
 

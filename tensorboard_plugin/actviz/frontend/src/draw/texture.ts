@@ -1,6 +1,12 @@
 // Absence has a texture, not a colour: hatch for what is not finite, dots for what is exactly zero.
 
 const cache = new Map<string, CanvasPattern>();
+const tiles = new WeakMap<CanvasPattern, HTMLCanvasElement>();
+
+/** The tile that a texture repeats. */
+export function tileOf(texture: CanvasPattern): HTMLCanvasElement {
+  return tiles.get(texture) as HTMLCanvasElement;
+}
 
 function pattern(
   context: CanvasRenderingContext2D,
@@ -15,6 +21,7 @@ function pattern(
     const drawing = tile.getContext("2d") as CanvasRenderingContext2D;
     draw(drawing);
     found = context.createPattern(tile, "repeat") as CanvasPattern;
+    tiles.set(found, tile);
     cache.set(key, found);
   }
   return found;

@@ -10,8 +10,9 @@ const OCTAVES = 10;
 const ZERO_HEIGHT = 7;
 const ZERO_GAP = 1;
 const TICK_GAP = 11;
-/** A neighbour is a gap away when it is so many times farther than the other one. */
+/** A neighbour is a gap away when it is so many times farther than the other one; by time, steps are never quite even. */
 const GAP = 1.5;
+const GAP_BY_TIME = 4;
 
 export interface ValueScale {
   readonly height: number;
@@ -107,15 +108,16 @@ export function columnEdges(axis: StepAxis, steps: ArrayLike<number>): [left: Fl
   const count = steps.length;
   const left = new Float64Array(count);
   const right = new Float64Array(count);
-  const alone = Math.max(1, axis.last - axis.first);
+  const gap = axis.spacing?.mode === "time" ? GAP_BY_TIME : GAP;
+  const place = Float64Array.from({ length: count }, (_, index) => axis.x(steps[index] as number));
   for (let index = 0; index < count; index++) {
-    const here = steps[index] as number;
-    const former = index > 0 ? here - (steps[index - 1] as number) : Number.POSITIVE_INFINITY;
-    const next = index < count - 1 ? (steps[index + 1] as number) - here : Number.POSITIVE_INFINITY;
-    const reach = count > 1 ? GAP * Math.min(former, next) : alone;
+    const here = place[index] as number;
+    const former = index > 0 ? here - (place[index - 1] as number) : Number.POSITIVE_INFINITY;
+    const next = index < count - 1 ? (place[index + 1] as number) - here : Number.POSITIVE_INFINITY;
+    const reach = count > 1 ? gap * Math.min(former, next) : axis.right - axis.left;
     // Whole pixels, so that no seam shows between neighbours.
-    left[index] = Math.round(Math.max(axis.left, axis.x(here - Math.min(former, reach) / 2)));
-    right[index] = Math.round(Math.min(axis.right, axis.x(here + Math.min(next, reach) / 2)));
+    left[index] = Math.round(Math.max(axis.left, Math.min(axis.right, here - Math.min(former, reach) / 2)));
+    right[index] = Math.round(Math.min(axis.right, Math.max(axis.left, here + Math.min(next, reach) / 2)));
   }
   return [left, right];
 }

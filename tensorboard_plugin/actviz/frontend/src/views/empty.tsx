@@ -1,5 +1,6 @@
 // The page when the log holds nothing of ours: what to add, what was looked at, what may be the reason.
 import { useEffect, useState } from "preact/hooks";
+import { copyText } from "../clipboard";
 import { formatBytes } from "../format";
 import { connectionError, runs } from "../state";
 
@@ -8,6 +9,7 @@ const CALL = 'import actviz_tb\n\nactviz_tb.watch(model, "runs/exp1")';
 export function Empty() {
   const answer = runs.value;
   const ago = useSecondsSince(answer);
+  const [copied, setCopied] = useState(false);
   if (answer === null || !answer.ready)
     return (
       <div class="empty" data-testid="loading">
@@ -24,8 +26,8 @@ export function Empty() {
         actviz_tb.watch(model, "runs/exp1") <span class="comment"># before the first step</span>
         {"\n"}
         <span class="comment">for x, y in loader: ... # the loop stays as it is</span>
-        <button type="button" onClick={() => void navigator.clipboard?.writeText(CALL)}>
-          Copy
+        <button type="button" onClick={() => void copyText(CALL).then(setCopied)}>
+          {copied ? "Copied" : "Copy"}
         </button>
       </pre>
       <h2>To see the same inputs at every step, give it a probe</h2>

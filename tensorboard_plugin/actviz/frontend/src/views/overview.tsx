@@ -1,18 +1,49 @@
 // The quilt of all layers over all steps, level with the tree; below it where the selected layer's values lie.
 import { css, lut } from "../colour";
+import { Splitter } from "../components/splitter";
+import type { StatDomain } from "../draw/scale";
+import { formatCount } from "../format";
+import { chooseQuiltHeight, HEAD_HEIGHT, quiltHeight, quiltLimits } from "../layout";
 import { palette } from "../palette";
-import { rowsHeight, rowsScroll } from "../rows";
-import { dark, type StatScale, stat, statScale, step } from "../state";
+import { rowsScroll } from "../rows";
+import { dark, hoverStep, type Lanes, laneRuns, lanes, type StatScale, stat, statScale, toldStep } from "../state";
 import { isFraction, STATISTICS } from "../statistics";
-import { domain, formatStat, Quilt } from "./overview/quilt";
+import { domain } from "./overview/lanes";
+import { formatStat, Quilt } from "./overview/quilt";
 import { ValuesOverSteps } from "./overview/values";
 
+const SCALES: readonly StatScale[] = ["log", "linear", "symlog"];
+
+/** The scale's ends in words; of differences, with their sign. */
+function ends({ low, high }: StatDomain): [string, string] {
+  if (lanes.value === "difference") return [`\u2212${formatStat(high)}`, `+${formatStat(high)}`];
+  return [formatStat(low), isFraction(stat.value) ? formatStat(high) : `≥ ${formatStat(high)}`];
+}
+
 export function OverviewControls() {
-  const { low, high } = domain.value;
-  const table = lut("statistics", dark.value);
+  const { kind } = domain.value;
+  const difference = lanes.value === "difference";
+  const fraction = isFraction(stat.value) && !difference;
+  const table = lut(difference ? "differences" : "statistics", dark.value);
   const gradient = `linear-gradient(to right, ${Array.from({ length: 9 }, (_, index) => css(table, index / 8)).join(", ")})`;
+  const [low, high] = ends(domain.value);
   return (
     <>
+      {laneRuns.value.length > 1 && (
+        <label>
+          Show
+          <select
+            data-testid="lanes"
+            value={lanes.value}
+            onChange={(event) => {
+              lanes.value = event.currentTarget.value as Lanes;
+            }}
+          >
+            <option value="runs">each run</option>
+            <option value="difference">difference to A</option>
+          </select>
+        </label>
+      )}
       <label>
         Colour
         <select
@@ -29,27 +60,40 @@ export function OverviewControls() {
           ))}
         </select>
       </label>
-      <label>
+      <label
+        title={
+          kind === statScale.value
+            ? ""
+            : "Not all values are positive: a symmetric logarithm takes the place of the logarithm"
+        }
+      >
         scale
         <select
           data-testid="stat-scale"
-          disabled={isFraction(stat.value)}
-          value={isFraction(stat.value) ? "linear" : statScale.value}
+          disabled={fraction}
+          value={fraction ? "linear" : kind === "symlog" ? "symlog" : statScale.value}
           onChange={(event) => {
             statScale.value = event.currentTarget.value as StatScale;
           }}
         >
-          <option value="log">log</option>
-          <option value="linear">linear</option>
+          {SCALES.map((scale) => (
+            <option key={scale} value={scale}>
+              {scale}
+            </option>
+          ))}
         </select>
       </label>
-      <span class="legend">
-        {formatStat(low)}
-        <span style={{ width: "96px", height: "10px", background: gradient }} />
-        {isFraction(stat.value) ? formatStat(high) : `≥ ${formatStat(high)}`}
+      <span class="legend" data-testid="legend">
+        {low}
+        <span class="ramp" style={{ background: gradient }} />
+        {high}
       </span>
-      <span class="legend">
-        <TextureKey kind="dots" /> all zero
+      <span class="legend textures">
+        {!difference && (
+          <>
+            <TextureKey kind="dots" /> all zero
+          </>
+        )}
         <TextureKey kind="hatch" /> NaN, Inf
       </span>
     </>
@@ -65,16 +109,18 @@ function TextureKey({ kind }: { kind: "dots" | "hatch" }) {
   return <span style={{ width: "14px", height: "10px", background }} />;
 }
 
-/** Height at which tree and quilt stand level; null where the view has no quilt. */
-export function quiltHeight(available: number): number {
-  return Math.min(rowsHeight.value + 4, Math.max(120, Math.floor((available - 24) * 0.56)));
-}
-
 export function Overview({ available }: { available: number }) {
   const height = quiltHeight(available);
+  const told = toldStep.value;
   return (
     <>
-      <div class="quilt-head hint">{step.value === null ? "" : `value at ${step.value}`}</div>
+      <div class="quilt-head hint">
+        {told !== null && (
+          <span class={hoverStep.value === null ? "" : "hovered"}>
+            {lanes.value === "difference" ? "difference" : "value"} at {formatCount(told)}
+          </span>
+        )}
+      </div>
       <div
         class="quilt-scroll"
         style={{ height: `${height}px` }}
@@ -85,9 +131,17 @@ export function Overview({ available }: { available: number }) {
           rowsScroll.value = event.currentTarget.scrollTop;
         }}
       >
-        <Quilt />
+        <Quilt height={height} />
       </div>
-      <ValuesOverSteps height={available - height - 24} />
+      <Splitter
+        label="Height of the quilt"
+        testid="quilt-splitter"
+        orientation="horizontal"
+        size={height}
+        {...quiltLimits(available)}
+        onChange={(wanted) => chooseQuiltHeight(available, wanted)}
+      />
+      <ValuesOverSteps height={available - height - HEAD_HEIGHT} />
     </>
   );
 }

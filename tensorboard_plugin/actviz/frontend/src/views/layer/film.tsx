@@ -1,6 +1,6 @@
 // The chosen channel over the steps, as a strip of frames.
 import { useEffect, useState } from "preact/hooks";
-import { nearestIndex } from "../../axis";
+import { indexRange, nearestIndex } from "../../axis";
 import { mapsCache } from "../../cache";
 import { lut } from "../../colour";
 import { Canvas } from "../../components/canvas";
@@ -33,7 +33,8 @@ export function FilmStrip({
 }) {
   const { run, layer } = shown.key;
   const { maps } = shown;
-  const steps = timelines.value[run]?.steps ?? [];
+  const logged = timelines.value[run]?.steps ?? [];
+  const steps = logged.slice(...indexRange(logged, axis.value.first, axis.value.last));
   const { left, right } = axis.value;
   const [rows, columns] = maps.layout === "vector" ? foldShape(maps.width) : [maps.height, maps.width];
   const cell = cellPixels(rows, columns, FRAME);

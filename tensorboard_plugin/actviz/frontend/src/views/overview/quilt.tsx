@@ -1,181 +1,229 @@
-// The quilt: a row a layer, a lane a run, a column a logged step.
-import { computed } from "@preact/signals";
+// The quilt: a row a layer, a lane a run, a column a logged step. Only the rows in view are drawn.
 import { useMemo } from "preact/hooks";
 import { chooseLayer, openLayer } from "../../actions";
+import { AXIS_RIGHT } from "../../axis";
 import { lut, runColour } from "../../colour";
+import { firstStepOf } from "../../columns";
 import { Canvas } from "../../components/canvas";
 import { StepPlot } from "../../components/frame";
-import { drawLane, laneOf, lastingFault, statDomain } from "../../draw/quilt";
-import { formatNumber, formatPercent } from "../../format";
+import { statAt } from "../../detail";
+import { drawLane, type Lane, lastingFault } from "../../draw/quilt";
+import { formatCount, formatNumber, formatPercent } from "../../format";
 import { FONT, palette } from "../../palette";
-import { rows, rowsHeight } from "../../rows";
-import { axis, dark, layer, mainWidth, type RunLetter, shownRuns, stat, statScale, stats, step } from "../../state";
+import { LANE_GAP, laneHeight, type Row, rows, rowsHeight, rowsScroll, toggleGroup } from "../../rows";
+import { axis, dark, lanes, layer, mainWidth, shownRuns, stat, timelines, toldStep, zoom } from "../../state";
 import { isFraction, statLabel } from "../../statistics";
-import { indexOfStep, rowOf } from "../../stats";
-import type { LayerInfo } from "../../types";
-
-/** Limits of the colours: of the whole runs, so that they never move with the step in view. */
-export const domain = computed(() =>
-  statDomain(
-    shownRuns.value.flatMap(({ run }) => (stats.value[run] ? [stats.value[run].values] : [])),
-    stat.value,
-    statScale.value === "log",
-  ),
-);
+import { indexOfStep } from "../../stats";
+import type { Stats } from "../../types";
+import { domain, LaneFinder, type LaneRun, layerOf, shownLanes } from "./lanes";
+import { Strips } from "./strips";
 
 export function formatStat(value: number): string {
   return isFraction(stat.value) ? formatPercent(value) : formatNumber(value);
 }
 
-interface LanePlace {
-  info: LayerInfo;
-  run: string;
-  letter: RunLetter;
-  top: number;
-  height: number;
+function hasLanes(row: Row): boolean {
+  return row.kind === "layer" || row.folded;
 }
 
-function lanePlaces(): LanePlace[] {
-  const shown = shownRuns.value;
-  const places: LanePlace[] = [];
-  for (const row of rows.value) {
-    if (row.kind !== "layer") continue;
-    const height = shown.length > 1 ? 12 : row.height - 4;
-    for (const [index, { run, letter }] of shown.entries())
-      places.push({ info: row.info, run, letter, top: row.top + 2 + index * (height + 1), height });
-  }
-  return places;
+function rowsBetween(top: number, bottom: number): Row[] {
+  return rows.value.filter((row) => row.top < bottom && row.top + row.height > top);
 }
 
-export function Quilt() {
-  const places = lanePlaces();
-  const width = mainWidth.value;
-  const height = Math.max(1, rowsHeight.value + 2);
+function laneTop(row: Row, index: number): number {
+  return row.top + 2 + index * (laneHeight.value + LANE_GAP);
+}
+
+/** The data of run A's lanes. */
+function csvRoute(): string {
+  const range =
+    zoom.value === null
+      ? []
+      : [
+          ["from", String(zoom.value[0])],
+          ["to", String(zoom.value[1])],
+        ];
+  return `statistics.csv?${new URLSearchParams([["run", shownRuns.value[0]?.run ?? ""], ...range])}`;
+}
+
+export function Quilt({ height }: { height: number }) {
+  const shown = shownLanes.value;
+  const finder = useMemo(() => new LaneFinder(), [shown, axis.value, rows.value]);
   const scale = domain.value;
-  const lanes = useMemo(
-    () =>
-      places.map(({ info, run }) => {
-        const known = stats.value[run];
-        if (known === undefined || !known.layers.includes(info.name)) return null;
-        return laneOf(
-          axis.value,
-          known.steps,
-          rowOf(known, info.name),
-          rowOf(known, info.name, "zero"),
-          rowOf(known, info.name, "nonfinite"),
-        );
-      }),
-    [stats.value, axis.value, rows.value, shownRuns.value],
-  );
   const draw = (context: CanvasRenderingContext2D, canvas: HTMLCanvasElement) => {
-    const table = lut("statistics", dark.value);
     context.font = FONT;
     context.textBaseline = "middle";
-    for (const [index, place] of places.entries()) {
-      context.fillStyle = runColour(place.run, dark.value);
-      context.fillRect(axis.value.left - 8, place.top, 4, place.height);
-      if (index < shownRuns.value.length && shownRuns.value.length > 1) {
-        context.fillStyle = palette.value.ink2;
-        context.fillText(place.letter, axis.value.left - 22, place.top + place.height / 2);
+    const scroll = rowsScroll.value;
+    context.translate(0, -scroll);
+    for (const row of rowsBetween(scroll, scroll + height)) {
+      if (row.kind === "group") {
+        context.fillStyle = palette.value.line;
+        context.fillRect(0, row.top, mainWidth.value, 1);
       }
-      const lane = lanes[index];
-      if (!lane) {
-        context.fillStyle = palette.value.ink3;
-        context.fillText("no such layer in this run", axis.value.left + 4, place.top + place.height / 2);
-        continue;
-      }
-      drawLane(context, lane, scale, place.top, place.height, table, palette.value);
-      drawFault(context, place, lane);
+      if (hasLanes(row)) for (const [index, run] of shown.entries()) drawRun(context, row, index, run);
     }
+    context.translate(0, scroll);
     canvas.dataset.stat = stat.value;
-    canvas.dataset.lanes = String(places.length);
+    canvas.dataset.show = lanes.value;
+    canvas.dataset.lanes = String(rows.value.filter(hasLanes).length * shown.length);
+    canvas.dataset.range = `${axis.value.first}..${axis.value.last}`;
+    canvas.dataset.cells = String(shown.map(({ stats }) => stats?.steps.length ?? 0));
   };
-  const row = rows.value.find((each) => each.kind === "layer" && each.info.name === layer.value);
-  const place = (event: PointerEvent | MouseEvent) => {
+  const drawRun = (context: CanvasRenderingContext2D, row: Row, index: number, { run, letter, stats }: LaneRun) => {
+    const top = laneTop(row, index);
+    const tall = laneHeight.value;
+    context.fillStyle = runColour(run, dark.value);
+    context.fillRect(axis.value.left - 8, top, 4, tall);
+    if (row.top === rows.value.find(hasLanes)?.top && letter !== null && (shown.length > 1 || letter === "B")) {
+      context.fillStyle = palette.value.ink2;
+      context.fillText(letter, axis.value.left - 22, top + tall / 2);
+    }
+    const lane = stats ? finder.lane(row, index, stats) : null;
+    if (stats && lane) {
+      const table = lut(lanes.value === "difference" ? "differences" : "statistics", dark.value);
+      drawLane(context, lane, scale, top, tall, table, palette.value);
+      if (lanes.value === "runs" && row.kind === "layer") drawFault(context, lane, stats, top, tall);
+      return;
+    }
+    context.fillStyle = palette.value.ink3;
+    const first = row.top === rows.value.find(hasLanes)?.top;
+    const tooMany = first ? "too many steps for a difference: Shift-drag over fewer of them" : "";
+    const words = stats === null ? tooMany : stats ? "no such layer in this run" : "";
+    context.fillText(words, axis.value.left + 4, top + tall / 2);
+  };
+  const at = (event: MouseEvent) => {
     const y = event.clientY - (event.currentTarget as HTMLElement).getBoundingClientRect().top;
-    return rows.value.find((each) => each.kind === "layer" && y >= each.top && y < each.top + each.height);
+    return rows.value.find((each) => y >= each.top && y < each.top + each.height);
   };
   return (
     <StepPlot label={`${statLabel(stat.value)} of every layer over steps`}>
       {/* biome-ignore lint/a11y/noStaticElementInteractions lint/a11y/useKeyWithClickEvents: the tree beside it does the same by keyboard */}
       <div
+        class="quilt-rows"
+        style={{ height: `${Math.max(height, rowsHeight.value + 2)}px` }}
         onClick={(event) => {
-          const found = place(event);
-          if (found?.kind !== "layer") return;
-          if (event.detail > 1) openLayer(found.info.name);
-          else chooseLayer(found.info.name);
+          const row = at(event);
+          if (row?.kind === "group" && event.detail > 1) toggleGroup(row.group);
+          if (row?.kind !== "layer" || event.shiftKey) return;
+          if (event.detail > 1) openLayer(row.info.name);
+          else chooseLayer(row.info.name);
         }}
       >
-        <Canvas
-          width={width}
-          height={height}
-          deps={[lanes, scale]}
-          data-testid="quilt"
-          role="img"
-          aria-label="Quilt of layers over steps"
-          draw={draw}
-        />
+        <div class="quilt-window" style={{ height: `${height}px` }}>
+          <Canvas
+            width={mainWidth.value}
+            height={height}
+            deps={[finder, scale]}
+            data-testid="quilt"
+            role="img"
+            aria-label={`${statLabel(stat.value)} of every layer over steps`}
+            data-csv={csvRoute()}
+            draw={draw}
+          />
+          <Values height={height} lanes={shown} />
+        </div>
+        <Selection />
+        <Strips height={height} />
       </div>
-      {row && (
-        <div
-          style={{
-            position: "absolute",
-            left: `${axis.value.left}px`,
-            width: `${axis.value.right - axis.value.left}px`,
-            top: `${row.top}px`,
-            height: `${row.height - 1}px`,
-            outline: "1px solid var(--accent)",
-            pointerEvents: "none",
-          }}
-        />
-      )}
-      <LaneValues places={places} />
     </StepPlot>
   );
 }
 
-function drawFault(context: CanvasRenderingContext2D, place: LanePlace, lane: ReturnType<typeof laneOf>): void {
+/** The frame round the selected layer's row, or round the folded block that it is in. */
+function Selection() {
+  const row =
+    rows.value.find((each) => each.kind === "layer" && each.info.name === layer.value) ??
+    rows.value.find(
+      (each) => each.kind === "group" && each.folded && each.layers.some(({ name }) => name === layer.value),
+    );
+  if (!row) return null;
+  const { left, right } = axis.value;
+  const place = { left: `${left}px`, width: `${right - left}px`, top: `${row.top}px`, height: `${row.height - 1}px` };
+  return <div class="quilt-selection" style={place} />;
+}
+
+function drawFault(context: CanvasRenderingContext2D, lane: Lane, known: Stats, top: number, height: number): void {
   const fault = lastingFault(lane);
-  const known = stats.value[place.run];
-  if (fault === null || known === undefined) return;
-  const since = known.steps[lane.from[fault.cell] as number] as number;
+  // Where a column stands for many steps, the step at which it began is not known.
+  if (fault === null || (known.columns?.count[lane.from[fault.cell] as number] ?? 1) > 1) return;
+  const since = formatCount(firstStepOf(known, lane.from[fault.cell] as number));
   const words = fault.state === "zero" ? `all zero since ${since}` : `NaN or Inf since ${since}`;
   const x = lane.left[fault.cell] as number;
   const width = context.measureText(words).width + 8;
   const at = x + 16 + width <= axis.value.right ? x + 16 : x - width - 4;
   context.fillStyle = palette.value.bg;
-  context.fillRect(at, place.top - 1, width, place.height + 2);
+  context.fillRect(at, top - 1, width, height + 2);
   context.fillStyle = palette.value.bad;
-  context.fillText(words, at + 4, place.top + place.height / 2 + 0.5);
+  context.fillText(words, at + 4, top + height / 2 + 0.5);
 }
 
-function LaneValues({ places }: { places: readonly LanePlace[] }) {
+/** What a lane has at a step, in words, and whether it is not finite; null where it was not logged. */
+function told(row: Row, { run, stats }: LaneRun, step: number | null): { words: string; bad: boolean } | null {
+  const name = stats ? layerOf(row, stats) : null;
+  const found = name === null ? null : statAt(run, name, step);
+  if (name === null || found === null || Number.isNaN(found.nonfinite)) {
+    const awaited = name !== null && found === null && indexOfStep(timelines.value[run]?.steps ?? [], step) >= 0;
+    return awaited ? { words: "…", bad: false } : null;
+  }
+  let value = found.value;
+  if (lanes.value === "difference") {
+    const base = statAt(shownRuns.value[0]?.run ?? "", name, step);
+    if (base === null || Number.isNaN(base.nonfinite)) return null;
+    value -= base.value;
+  }
+  const bad = found.nonfinite > 0;
+  if (Number.isNaN(value)) return bad ? { words: "NaN", bad } : null;
+  const plus = lanes.value === "difference" && value > 0 ? "+" : "";
+  return {
+    words: plus + (isFraction(stat.value) && value < 0 ? `\u2212${formatStat(-value)}` : formatStat(value)),
+    bad,
+  };
+}
+
+/** The values at the cursor, at the right edge. */
+function Values({ height, lanes: shown }: { height: number; lanes: readonly LaneRun[] }) {
   return (
     <>
-      {places.map(({ info, run, top, height }) => {
-        const known = stats.value[run];
-        const index = known ? indexOfStep(known.steps, step.value) : -1;
-        const value = known && index >= 0 ? rowOf(known, info.name)[index] : undefined;
-        const bad = known && index >= 0 ? (rowOf(known, info.name, "nonfinite")[index] ?? 0) > 0 : false;
-        const text =
-          value === undefined ? "" : bad && Number.isNaN(value) ? "NaN" : Number.isNaN(value) ? "" : formatStat(value);
-        return (
-          <div
-            key={`${info.name} ${run}`}
-            style={{
-              position: "absolute",
-              right: "16px",
-              top: `${top + height / 2 - 7}px`,
-              fontSize: "11px",
-              lineHeight: "14px",
-              fontWeight: info.name === layer.value ? 500 : 400,
-              color: bad ? "var(--bad)" : "var(--ink)",
-            }}
-          >
-            {text}
-          </div>
-        );
-      })}
+      <Canvas
+        width={AXIS_RIGHT}
+        height={height}
+        class="quilt-values"
+        aria-hidden="true"
+        draw={(context) => {
+          const scroll = rowsScroll.value;
+          context.textBaseline = "middle";
+          context.textAlign = "right";
+          context.translate(0, -scroll);
+          for (const row of rowsBetween(scroll, scroll + height)) {
+            if (!hasLanes(row)) continue;
+            const selected = row.kind === "layer" && row.info.name === layer.value;
+            context.font = selected ? FONT.replace("11px", "500 11px") : FONT;
+            for (const [index, lane] of shown.entries()) {
+              const value = told(row, lane, toldStep.value);
+              context.fillStyle = value?.bad ? palette.value.bad : palette.value.ink;
+              if (value)
+                context.fillText(value.words, AXIS_RIGHT - 16, laneTop(row, index) + laneHeight.value / 2 + 0.5);
+            }
+          }
+          context.translate(0, scroll);
+          context.textAlign = "left";
+        }}
+      />
+      <SelectedValues lanes={shown} />
     </>
+  );
+}
+
+/** The selected layer's values, for those who hear the page. */
+function SelectedValues({ lanes: shown }: { lanes: readonly LaneRun[] }) {
+  const row = rows.value.find((each) => each.kind === "layer" && each.info.name === layer.value);
+  if (!row) return null;
+  const parts = shown.map(
+    (lane) => `${lane.letter ?? lane.run} ${told(row, lane, toldStep.value)?.words ?? "not logged"}`,
+  );
+  return (
+    <div class="visually-hidden" data-testid="selected-values">
+      {`${statLabel(stat.value)} of ${layer.value} at step ${toldStep.value}: ${parts.join(", ")}`}
+    </div>
   );
 }

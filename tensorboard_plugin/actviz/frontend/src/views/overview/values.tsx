@@ -7,8 +7,9 @@ import { StepPlot, Swatch, useFetched } from "../../components/frame";
 import { drawValues, drawValueTicks, fullShare, valueScale } from "../../draw/values";
 import { formatPercent, formatShort } from "../../format";
 import { palette } from "../../palette";
-import { axis, dark, layer, mainWidth, runs, shownRuns, step, timelines } from "../../state";
+import { axis, dark, layer, mainWidth, shownRuns, timelines, toldStep, zoom } from "../../state";
 import { indexOfStep } from "../../stats";
+import { fitted } from "../../text";
 import type { Histograms } from "../../types";
 
 /** Below a strip's swatch there is room for labels. */
@@ -17,16 +18,18 @@ const SWATCH_BOTTOM = 20;
 export function ValuesOverSteps({ height }: { height: number }) {
   const shown = shownRuns.value;
   const name = layer.value;
-  const revisions = shown.map(({ run }) => timelines.value[run]?.revision ?? "").join(" ");
-  const key =
-    name === null || shown.length === 0 ? null : `${name} ${shown.map(({ run }) => run).join(" ")} ${revisions}`;
+  const range = zoom.value;
+  const known = shown.map(({ run }) => [run, timelines.value[run]?.revision]);
+  const key = name === null || shown.length === 0 ? null : JSON.stringify([name, known, range]);
   const { data, key: answered } = useFetched(key, (signal) =>
     Promise.all(
       shown.map(async ({ run, letter }) => ({
         letter,
         run,
         layer: name as string,
-        histograms: await fetchHistograms(run, name as string, signal).catch(() => null),
+        histograms: await fetchHistograms(run, name as string, signal, { from: range?.[0], to: range?.[1] }).catch(
+          () => null,
+        ),
       })),
     ),
   );
@@ -37,20 +40,22 @@ export function ValuesOverSteps({ height }: { height: number }) {
   return (
     <section data-testid="values" data-layer={data?.[0]?.layer ?? ""}>
       <div class="panel-head">
-        <h2>Values of {data?.[0]?.layer ?? name ?? "…"} over steps</h2>
+        <h2>Values of {fitted(data?.[0]?.layer ?? name ?? "…", mainWidth.value * 0.4, 12)} over steps</h2>
         <span class="hint">share of the values in each quarter octave; exact zeros in their own row</span>
         {answered !== key && data?.[0]?.layer !== name && <span class="hint">loading {name}</span>}
       </div>
       {(data ?? []).map(({ letter, run, histograms }) => (
         <div key={letter} style={{ marginBottom: "10px" }}>
-          {histograms ? (
+          {histograms && histograms.steps.length > 0 ? (
             <StepPlot label={`Values of ${name} in run ${run} over steps`}>
               <Canvas
                 deps={[histograms, scale, full]}
                 width={mainWidth.value}
                 height={each}
                 role="img"
-                aria-label={`Where the values of ${name} lie, run ${run}`}
+                data-testid={`values-${letter.toLowerCase()}`}
+                data-csv={`histograms.csv?${new URLSearchParams({ run, layer: name ?? "" })}`}
+                aria-label={`Where the values of ${name} lie over steps, run ${run}`}
                 draw={(context) => {
                   drawValues(context, histograms, axis.value, scale, 0, lut("counts", dark.value), full);
                   drawValueTicks(context, axis.value, scale, palette.value.ink2, SWATCH_BOTTOM);
@@ -63,7 +68,7 @@ export function ValuesOverSteps({ height }: { height: number }) {
             </StepPlot>
           ) : (
             <p class="hint" style={{ padding: "0 16px" }}>
-              {runs.value?.runs.some((info) => info.run === run) ? `Run ${run} has no layer ${name}.` : ""}
+              {histograms ? `Run ${run} logged no histograms of ${name}.` : `Run ${run} has no layer ${name}.`}
             </p>
           )}
         </div>
@@ -74,7 +79,7 @@ export function ValuesOverSteps({ height }: { height: number }) {
 
 /** The 95th percentile, the median and the share of zeros at the step in view, at the right edge. */
 function ValueNumbers({ histograms, height }: { histograms: Histograms; height: number }) {
-  const index = indexOfStep(histograms.steps, step.value);
+  const index = indexOfStep(histograms.steps, toldStep.value);
   if (index < 0) return <div class="lane-values hint">not logged</div>;
   const shares = histograms.shares.subarray(index * histograms.bins.length, (index + 1) * histograms.bins.length);
   const zero = shares[histograms.bins.indexOf(0)] ?? 0;

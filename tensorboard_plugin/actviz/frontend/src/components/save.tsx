@@ -1,0 +1,260 @@
+// 'Copy link' and 'Save': every canvas in view with a test id and a label can be saved as a picture, some as drawing, data or film.
+import { signal } from "@preact/signals";
+import type { ComponentChildren } from "preact";
+import { useEffect } from "preact/hooks";
+import { playFromStart } from "../actions";
+import { copyText } from "../clipboard";
+import { palette } from "../palette";
+import { type Caption, fileName, film, filmType, saveBlob, savePicture, saveRoute } from "../saving";
+import { axis, layer, layers, playing, saveShown, shownRuns, step, view, zoom } from "../state";
+import { svgOf } from "../svg";
+import { currentLink } from "../url";
+
+/** What came of the last thing asked for. */
+const outcome = signal("");
+const recording = signal<AbortController | null>(null);
+
+async function attempt(what: () => Promise<string | undefined>): Promise<void> {
+  outcome.value = "";
+  try {
+    outcome.value = (await what()) ?? "";
+  } catch (error) {
+    outcome.value = error instanceof Error ? error.message : String(error);
+  }
+}
+
+const copied = signal<boolean | null>(null);
+
+export function CopyLink() {
+  useEffect(() => {
+    if (copied.value === null) return undefined;
+    const timer = setTimeout(() => {
+      copied.value = null;
+    }, 2000);
+    return () => clearTimeout(timer);
+  }, [copied.value]);
+  const words = copied.value === null ? "Copy link" : copied.value ? "Copied" : "Not copied";
+  return (
+    <button
+      type="button"
+      data-testid="copy-link"
+      title="Copy a link that opens this picture"
+      onClick={() => void copyText(currentLink()).then((done) => (copied.value = done))}
+    >
+      <span aria-live="polite">{words}</span>
+    </button>
+  );
+}
+
+export function SaveButton() {
+  return (
+    <button
+      type="button"
+      data-testid="save"
+      aria-expanded={saveShown.value}
+      title="Save the panels in view, and their data"
+      onClick={() => {
+        saveShown.value = !saveShown.value;
+      }}
+    >
+      Save
+    </button>
+  );
+}
+
+/** The canvases in view that say what they are. */
+function panels(): HTMLCanvasElement[] {
+  return [...document.querySelectorAll<HTMLCanvasElement>("canvas[data-testid]")].filter(
+    (canvas) => canvas.clientWidth > 0 && canvas.getAttribute("aria-label") !== null,
+  );
+}
+
+function labelOf(canvas: HTMLCanvasElement): string {
+  return canvas.getAttribute("aria-label") ?? "";
+}
+
+function captionOf(canvas: HTMLCanvasElement): Caption {
+  const { accent, bg, ink2 } = palette.peek();
+  // A picture that waits for another step still says which one it is of.
+  const at = canvas.dataset.step ?? String(step.peek() ?? "");
+  const of = shownRuns.peek().map(({ letter, run }) => `${letter} ${run}`);
+  const { first, last, x } = axis.peek();
+  const here = step.peek();
+  const overSteps = canvas.closest(".plot") !== null && here !== null && here >= first && here <= last;
+  return {
+    lines: [labelOf(canvas), [...of, layer.peek() ?? "", `step ${at}`].filter(Boolean).join("  ·  ")],
+    ink: ink2,
+    page: bg,
+    cursor: overSteps ? { x: x(here), colour: accent } : null,
+  };
+}
+
+function nameOf(canvas: HTMLCanvasElement, extension: string): string {
+  const at = canvas.dataset.step ?? step.peek();
+  return fileName([view.peek(), canvas.dataset.testid ?? "", layer.peek() ?? "", `step-${at}`], extension);
+}
+
+async function saveFilm(canvas: HTMLCanvasElement, type: string): Promise<string | undefined> {
+  const controller = new AbortController();
+  recording.value = controller;
+  const end = zoom.peek()?.[1] ?? Number.POSITIVE_INFINITY;
+  const caption = () => {
+    if ((step.peek() ?? 0) >= end) playing.value = false;
+    return captionOf(canvas);
+  };
+  try {
+    playFromStart();
+    const blob = await film(canvas, caption, type, controller.signal);
+    saveBlob(blob, nameOf(canvas, type.startsWith("video/mp4") ? "mp4" : "webm"));
+    return undefined;
+  } finally {
+    playing.value = false;
+    recording.value = null;
+  }
+}
+
+function Action({
+  label,
+  title,
+  children,
+  onClick,
+}: {
+  label: string;
+  title: string;
+  children: ComponentChildren;
+  onClick: () => void;
+}) {
+  return (
+    <button type="button" aria-label={label} title={title} onClick={onClick} disabled={recording.value !== null}>
+      {children}
+    </button>
+  );
+}
+
+function PanelRow({ canvas }: { canvas: HTMLCanvasElement }) {
+  const label = labelOf(canvas);
+  const type = filmType();
+  const { csv } = canvas.dataset;
+  return (
+    <li data-panel={canvas.dataset.testid}>
+      <span class="name" title={label}>
+        {label}
+      </span>
+      <Action
+        label={`${label}: PNG`}
+        title="The picture as it is shown"
+        onClick={() =>
+          void attempt(async () => void (await savePicture(canvas, captionOf(canvas), nameOf(canvas, "png"))))
+        }
+      >
+        PNG
+      </Action>
+      <Action
+        label={`${label}: SVG`}
+        title="As a drawing, for print; what is made of pixels is saved as PNG only"
+        onClick={() =>
+          void attempt(async () => {
+            saveBlob(new Blob([svgOf(canvas, palette.peek().bg)], { type: "image/svg+xml" }), nameOf(canvas, "svg"));
+            return undefined;
+          })
+        }
+      >
+        SVG
+      </Action>
+      {csv ? (
+        <Action
+          label={`${label}: CSV`}
+          title="Its data"
+          onClick={() => void attempt(async () => void (await saveRoute(csv)))}
+        >
+          CSV
+        </Action>
+      ) : (
+        <span />
+      )}
+      {type ? (
+        <Action
+          label={`${label}: film`}
+          title="A play through the steps in view, at the chosen speed"
+          onClick={() => void attempt(() => saveFilm(canvas, type))}
+        >
+          film
+        </Action>
+      ) : (
+        <span />
+      )}
+    </li>
+  );
+}
+
+/** Routes that save the selected layer's data of the range in view. */
+function dataOf(run: string): [label: string, route: string][] {
+  const info = layers.value.find(({ name }) => name === layer.value);
+  const range: Record<string, string> = zoom.value ? { from: String(zoom.value[0]), to: String(zoom.value[1]) } : {};
+  const route = (name: string, parameters: Record<string, string>) => `${name}?${new URLSearchParams(parameters)}`;
+  const found: [string, string][] = [["statistics of all layers, CSV", route("statistics.csv", { run, ...range })]];
+  if (info === undefined) return found;
+  const one = { run, layer: info.name };
+  for (const [what, name] of [
+    ["statistics", "statistics.csv"],
+    ["histograms", "histograms.csv"],
+    ["channel profiles", "channels.csv"],
+  ] as const)
+    found.push([`${what} of ${info.name}, CSV`, route(name, { ...one, ...range })]);
+  if (info.layout != null && step.value !== null) {
+    found.push([
+      `maps of ${info.name} at step ${step.value}, NPY`,
+      route("maps.npy", { ...one, step: String(step.value) }),
+    ]);
+    found.push([
+      `maps of ${info.name} at step ${step.value}, PNG`,
+      route("maps.png", { ...one, step: String(step.value) }),
+    ]);
+  }
+  return found;
+}
+
+/** The sheet beside the picture. */
+export function Save() {
+  if (!saveShown.value) return null;
+  const found = panels();
+  return (
+    <section class="sheet save" aria-label="Save" data-testid="save-sheet">
+      <h2>Panels in view</h2>
+      <ul class="panels">
+        {found.map((canvas) => (
+          <PanelRow key={`${canvas.dataset.testid} ${labelOf(canvas)}`} canvas={canvas} />
+        ))}
+      </ul>
+      {recording.value !== null && (
+        <p>
+          Recording while it plays.{" "}
+          <button type="button" onClick={() => recording.value?.abort()}>
+            Stop and save
+          </button>
+        </p>
+      )}
+      {outcome.value !== "" && (
+        <p role="alert" class="outcome">
+          {outcome.value}
+        </p>
+      )}
+      {shownRuns.value.map(({ letter, run }) => (
+        <div key={run}>
+          <h2>
+            Data of run {letter}, {run}
+          </h2>
+          <ul>
+            {dataOf(run).map(([label, route]) => (
+              <li key={route}>
+                <button type="button" onClick={() => void attempt(async () => void (await saveRoute(route)))}>
+                  {label}
+                </button>
+              </li>
+            ))}
+          </ul>
+        </div>
+      ))}
+    </section>
+  );
+}
