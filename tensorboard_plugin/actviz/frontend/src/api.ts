@@ -163,15 +163,21 @@ export async function fetchMaps(run: string, layer: string, step: number, signal
   return asMaps(await getContainer("maps", { run, layer, step }, signal));
 }
 
-/** The maps of the steps from..to that one answer has room for; those that cannot be read are left out. */
+/** Maps of a range of steps; from `next` on (null: nowhere) and of the `unreadable` steps they have to be asked for by themselves. */
+export interface MapsRange {
+  maps: ReadonlyMap<number, Maps>;
+  next: number | null;
+  unreadable: readonly number[];
+}
+
 export async function fetchMapsRange(
   run: string,
   layer: string,
   from: number,
   to: number,
   signal?: AbortSignal,
-): Promise<Map<number, Maps>> {
-  const { arrays } = await getContainer("maps_range", { run, layer, from, to }, signal);
+): Promise<MapsRange> {
+  const { header, arrays } = await getContainer("maps_range", { run, layer, from, to }, signal);
   const [steps, offsets, containers] = [arrays.steps, arrays.offsets, arrays.containers] as [
     Float64Array,
     Uint32Array,
@@ -182,7 +188,7 @@ export async function fetchMapsRange(
     const container = containers.buffer.slice(offsets[index] as number, offsets[index + 1] as number);
     found.set(steps[index] as number, asMaps(await decode(container)));
   }
-  return found;
+  return { maps: found, next: header.next as number | null, unreadable: header.unreadable as number[] };
 }
 
 /** Attention weights as maps, a channel a head. */

@@ -1,5 +1,5 @@
 // Maps that were fetched, by (run, layer, step, time of logging): the last used ones are kept, up to a number of bytes.
-import { fetchMaps, fetchMapsRange } from "./api";
+import { ApiError, fetchMaps, fetchMapsRange, type MapsRange } from "./api";
 import type { Maps } from "./types";
 
 const CAPACITY_BYTES = 96 << 20;
@@ -13,11 +13,12 @@ export interface MapsKey {
 }
 
 type Load = (run: string, layer: string, step: number) => Promise<Maps>;
-type LoadRange = (run: string, layer: string, from: number, to: number) => Promise<ReadonlyMap<number, Maps>>;
+type LoadRange = (run: string, layer: string, from: number, to: number) => Promise<MapsRange>;
 
 export class MapsCache {
   private readonly kept = new Map<string, Maps>();
   private readonly underWay = new Map<string, Promise<Maps>>();
+  private readonly absent = new Set<string>();
   private bytes = 0;
 
   constructor(
@@ -40,12 +41,13 @@ export class MapsCache {
   get(key: MapsKey): Promise<Maps> {
     const found = this.peek(key);
     if (found !== undefined) return Promise.resolve(found);
-    return this.underWay.get(nameOf(key)) ?? this.await(key, this.load(key.run, key.layer, key.step));
+    return this.underWay.get(nameOf(key)) ?? this.await(key, this.loadOne(key));
   }
 
+  /** Whether there is nothing to fetch: the maps are here, on their way, or were not logged. */
   has(key: MapsKey): boolean {
     const name = nameOf(key);
-    return this.kept.has(name) || this.underWay.has(name);
+    return this.kept.has(name) || this.underWay.has(name) || this.absent.has(name);
   }
 
   /** Fetches what is missing of successive steps, ascending, of one run and layer: neighbours in one request. */
@@ -54,15 +56,27 @@ export class MapsCache {
     for (const group of this.missing(keys)) {
       const [first, last] = [group[0] as MapsKey, group[group.length - 1] as MapsKey];
       const range = first === last ? null : this.loadRange(first.run, first.layer, first.step, last.step);
-      const answer = range?.catch((): ReadonlyMap<number, Maps> => new Map());
+      const answer = range?.catch(
+        (): MapsRange => ({ maps: new Map(), next: Number.NEGATIVE_INFINITY, unreadable: [] }),
+      );
       for (const key of group) {
-        // What the range had no room for, or could not read, is asked for alone: that answer says why.
-        const load = () => this.load(key.run, key.layer, key.step);
-        const maps = answer === undefined ? load() : answer.then((found) => found.get(key.step) ?? load());
-        requests.push(this.await(key, maps));
+        requests.push(this.await(key, answer ? answer.then((found) => this.within(found, key)) : this.loadOne(key)));
       }
     }
     await Promise.allSettled(requests);
+  }
+
+  private loadOne(key: MapsKey): Promise<Maps> {
+    return this.load(key.run, key.layer, key.step);
+  }
+
+  /** A step's maps from a range. What that had no room for, or could not read, is asked for alone: that answer says why. */
+  private within({ maps, next, unreadable }: MapsRange, key: MapsKey): Maps | Promise<Maps> {
+    const found = maps.get(key.step);
+    if (found !== undefined) return found;
+    if ((next !== null && key.step >= next) || unreadable.includes(key.step)) return this.loadOne(key);
+    this.absent.add(nameOf(key));
+    throw new ApiError("no_data", `No maps of ${key.layer} at step ${key.step}`);
   }
 
   private missing(keys: readonly MapsKey[]): MapsKey[][] {

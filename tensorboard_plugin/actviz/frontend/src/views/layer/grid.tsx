@@ -180,7 +180,7 @@ function Tiles(props: GridProps & { order: readonly number[] }) {
     else point("grid", found[0], found[1]);
   };
   const drawn = [
-    shown,
+    maps,
     at,
     cell,
     tiles.join(),
@@ -322,7 +322,7 @@ function Heat(props: GridProps) {
             width={names + maps.width * cell}
             height={maps.samples.length * row}
             draw={draw}
-            deps={[shown, at, shared.low, shared.high, inputs, statistics]}
+            deps={[maps, at, shared.low, shared.high, inputs, statistics]}
             data-testid="maps-grid"
             role="img"
             aria-label={`${maps.width} units of ${maps.samples.length} samples`}

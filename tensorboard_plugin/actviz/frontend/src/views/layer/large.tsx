@@ -91,7 +91,7 @@ export function Large({ shown, statistics, inputs, room }: LargeProps) {
           width={width}
           height={height}
           draw={draw}
-          deps={[shown, at, position, cell, limits.low, limits.high, inputs]}
+          deps={[maps, at, position, cell, limits.low, limits.high, inputs]}
           data-testid="map-large"
           role="img"
           aria-label="Enlarged map"
