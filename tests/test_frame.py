@@ -247,19 +247,22 @@ def test_the_difference_to_a_is_that_of_the_values(page: Page, board: TensorBoar
 
 
 def expect_level(tab: FrameLocator) -> None:
-    """Tree and quilt begin at the same height."""
-    tree, quilt = tab.locator(".tree").bounding_box(), tab.locator(".quilt-scroll").bounding_box()
-    assert tree is not None
-    assert quilt is not None
-    assert tree["y"] == pytest.approx(quilt["y"], abs=1)
+    """Tree and quilt begin at the same height, once the page has laid them out."""
+
+    def top(selector: str) -> float:
+        box = tab.locator(selector).bounding_box()
+        return float("nan") if box is None else box["y"]
+
+    eventually(lambda: abs(top(".tree") - top(".quilt-scroll")) <= 1)
 
 
 def test_any_run_is_found_and_up_to_six_have_lanes_level_with_the_tree(page: Page, board: TensorBoard) -> None:
     tab = open_long(page, board, runB="b-long")
     expect_level(tab)
     tab.get_by_test_id("more-runs").click()
-    page.keyboard.type("seed-*")
     chooser = tab.get_by_test_id("chooser")
+    expect(chooser.get_by_role("textbox")).to_be_focused()
+    page.keyboard.type("seed-*")
     expect(chooser.get_by_role("listitem")).to_have_count(0)
     page.keyboard.press("Control+a")
     page.keyboard.type("*seed-*")
@@ -275,6 +278,7 @@ def test_any_run_is_found_and_up_to_six_have_lanes_level_with_the_tree(page: Pag
     page.wait_for_url(re.compile("pinned="))
     tab.get_by_label(f"Show run {EXTRA_RUNS[0]} no longer").click()
     expect(tab.get_by_test_id("quilt")).to_have_attribute("data-lanes", str(5 * len(LAYERS)))
+    page.wait_for_url(re.compile("pinned=sweep%2Fseed-1"))
     page.reload()
     expect(page.frame_locator("iframe").get_by_test_id("pinned-run")).to_have_count(3, timeout=20_000)
 
@@ -462,7 +466,8 @@ def test_it_works_in_a_frame_of_another_origin_as_in_notebooks_and_editors(page:
 def test_with_no_page_around_it_the_state_stands_in_its_own_address(chromium: Any, board: TensorBoard) -> None:
     page = chromium.new_page()  # not the fixture's: TensorBoard has no icon for this page, which is an error on the console
     page.goto(f"{board.url}data/plugin_entry.html?name=actviz#actviz&run=a-long&step=4000")
-    expect(page.get_by_test_id("current-step")).to_have_attribute("data-step", "4000", timeout=30_000)
+    expect(page.get_by_test_id("layer-row").first).to_be_visible(timeout=30_000)
+    expect(page.get_by_test_id("current-step")).to_have_attribute("data-step", "4000")
     page.keyboard.press("ArrowRight")
     page.wait_for_url(re.compile(r"data/plugin_entry\.html\?name=actviz#actviz.*step=4001"))
     page.close()

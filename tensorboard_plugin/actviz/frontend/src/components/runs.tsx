@@ -1,6 +1,6 @@
 // Which runs are A and B, and which are shown beside them.
 import { signal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { chooseRun, MOST_RUNS, togglePinned } from "../actions";
 import { formatCount } from "../format";
 import { leftWidth } from "../layout";
@@ -85,7 +85,7 @@ export function Runs() {
 
 function Chooser() {
   const field = useRef<HTMLInputElement>(null);
-  useEffect(() => field.current?.focus(), []);
+  useLayoutEffect(() => field.current?.focus(), []);
   const found = (runs.value?.runs ?? []).filter(({ run }) => matches(run, wanted.value));
   const close = () => {
     chooserShown.value = false;
