@@ -709,3 +709,16 @@ def test_a_model_in_data_parallel_goes_by_its_own_names(tmp_path: Path) -> None:
             train(parallel, range(6))
         assert breaks_of(logger) == [(5, "nonfinite", "blocks.1.linear")]
         assert layers_of(tmp_path / place, 3) == layers_of(tmp_path / place, 0)
+
+
+def test_an_input_that_the_model_has_changed_since_is_not_shown(tmp_path: Path) -> None:
+    class Doubles(Net):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x.mul_(2))
+
+    model = Doubles(At(range(5, 6), planted))
+    with actviz_tb.watch(model, tmp_path, every=100, recorder=3), pytest.warns(ActvizWarning):
+        train(model, range(6))
+    shown = of_tag(tmp_path, "actviz/inputs")
+    assert "data" in shown[0].arrays
+    assert shown[5].arrays == {}
