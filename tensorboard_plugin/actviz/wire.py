@@ -33,6 +33,11 @@ Kinds of record, and their arrays (L layers, C channels, S samples):
              over the queries that look at anything; NaN without any), ``largest_logit`` (NaN where the weights alone are known).
 
 Counts are of elements; moments and channel profiles are over finite elements, NaN where there are none.
+
+Of a step that only the flight recorder saw there is a ``step`` record alone: its min, max, rms, count, nan, posinf and neginf are known,
+other moments are NaN, other counts NOT_APPLICABLE, zero included where it is neither none nor all. On accelerators moments are NaN where
+any value is not finite, and where NaN and infinities come together nan counts all of them. Such records may lie after those of later
+steps.
 """
 
 from __future__ import annotations
@@ -72,7 +77,7 @@ LAYER_KINDS = ("layer", "maps", "gradient", "gram", "attention")
 COUNTS = ("count", "zero", "near_zero", "saturated", "nan", "posinf", "neginf", "channels", "dead_channels")
 MOMENTS = ("mean", "std", "min", "max", "rms", "kurtosis")
 NOT_APPLICABLE = -1
-"""In a count: the quantity has no meaning for the layer (saturation of a layer that does not saturate)."""
+"""In a count: the quantity has no meaning for the layer (saturation of a layer that does not saturate), or is not known."""
 
 MAP_LEVELS = 254
 MAP_NONFINITE = 255

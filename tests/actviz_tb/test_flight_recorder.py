@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rank_training
+import ranks
 import torch
 from logged import hooks_of, layers_of, of_tag, records
 from odd_models import Around, batch, identical, trained
@@ -681,3 +683,42 @@ def test_a_report_shows_breaks() -> None:
     meter = Meter()
     meter.breaks.append(Break(3, "jump", "conv1", "RMS of 'conv1' jumped from 1 to 20"))
     assert "step 3: RMS of 'conv1' jumped from 1 to 20" in str(meter.report())
+
+
+# Other machines
+
+
+@pytest.mark.parametrize("kind", rank_training.KINDS)
+def test_ranks_train_to_the_same_bits(tmp_path: Path, kind: str) -> None:
+    ways = {"wrapped": {"every": 3, "recorder": 2}}
+    for trained_rank in ranks.run(rank_training.train_in_turn, 2, tmp_path, kind, tmp_path, ways):
+        assert isinstance(trained_rank, dict), trained_rank
+        recorded, plain = trained_rank["wrapped"], trained_rank["not"]
+        assert recorded.losses == plain.losses
+        assert all(np.array_equal(values, plain.state[name]) for name, values in recorded.state.items())
+        assert recorded.told == []
+    assert list(of_tag(tmp_path / "wrapped" / "0", "actviz/step")) == [0, 3]
+
+
+def test_a_model_in_data_parallel_goes_by_its_own_names(tmp_path: Path) -> None:
+    for place in ("around", "inside"):
+        model = Net(At(range(5, 6), planted))
+        parallel = nn.DataParallel(model)
+        logger = actviz_tb.watch(parallel if place == "around" else model, tmp_path / place, every=100, recorder=3)
+        with logger, pytest.warns(ActvizWarning):
+            train(parallel, range(6))
+        assert breaks_of(logger) == [(5, "nonfinite", "blocks.1.linear")]
+        assert layers_of(tmp_path / place, 3) == layers_of(tmp_path / place, 0)
+
+
+def test_an_input_that_the_model_has_changed_since_is_not_shown(tmp_path: Path) -> None:
+    class Doubles(Net):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x.mul_(2))
+
+    model = Doubles(At(range(5, 6), planted))
+    with actviz_tb.watch(model, tmp_path, every=100, recorder=3), pytest.warns(ActvizWarning):
+        train(model, range(6))
+    shown = of_tag(tmp_path, "actviz/inputs")
+    assert "data" in shown[0].arrays
+    assert shown[5].arrays == {}

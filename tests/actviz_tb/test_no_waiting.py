@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import actviz_tb
-from actviz_tb import attention, gram, maps, outputs, recording, statistics
+from actviz_tb import attention, gram, maps, outputs, recording, ring, statistics
 
 LIMITS = maps.Limits(samples=2, channels=4, size=8)
 
@@ -64,6 +64,20 @@ def test_statistics_maps_and_gram_matrix_wait_for_no_value(shape: tuple[int, ...
         matrix = gram.centred_gram(x, len(x) if x.ndim else 1)
     assert {tensor.device.type for tensor in found.parts()} == {"meta"}
     assert (matrix is not None) == (len(shape) > 1)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_a_glance_of_the_flight_recorder_waits_for_no_value(
+    monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(ring, "Transfer", NeverLanded)
+    x = on_device(*shape, dtype=dtype).requires_grad_()
+    row = ring.DeviceRow()
+    with OnTheDevice(x):
+        for column in range(70):  # more than a row has room for at first
+            row.add(column, x)
+        assert row.land() is not None
 
 
 QUERY = (3, 4, 9, 8)

@@ -34,6 +34,11 @@ test("not logged, all zero, all NaN and partly NaN are told apart", () => {
   expect([...state].map((each) => STATES[each])).toEqual(["value", "zero", "nonfinite", "some nonfinite", "absent"]);
 });
 
+test("a finite layer whose statistic is not known is absent, not hatched as if its values were NaN", () => {
+  const { state } = lane([1, Number.NaN, Number.NaN], { nonfinite: [0, 0, 0.1] });
+  expect([...state].map((each) => STATES[each])).toEqual(["value", "absent", "some nonfinite"]);
+});
+
 test("a fault that lasts to the end is named where it begins; one that passes is not", () => {
   expect(lastingFault(lane([1, 2, 0, 0], { zero: [0, 0, 1, 1] }))).toEqual({ cell: 2, state: "zero" });
   expect(lastingFault(lane([1, 2, 3, Number.NaN], { nonfinite: [0, 0, 0.1, 1] }))).toEqual({
