@@ -275,6 +275,7 @@ def test_a_sample_is_told_under_the_pointer_and_chosen_by_a_click(page: Page, bo
     assert "sample=" not in page.url
     scatter.click(position={"x": place[0], "y": place[1]})
     page.wait_for_url(re.compile("sample=7"))
+    expect(tab.get_by_test_id("sample")).to_have_value("7")
     page.keyboard.press("2")
     expect(tab.get_by_test_id("map-large")).to_have_attribute("data-sample", "7")
 

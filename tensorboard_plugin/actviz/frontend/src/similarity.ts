@@ -121,6 +121,6 @@ export function nearestPoint(points: Float32Array, x: number, y: number, within:
 /** Whether the estimator is right for this probe. */
 export function adviceOn(estimator: Estimator, samples: number, features: number): string {
   const size = `${samples} samples, up to ${formatCount(features)} features`;
-  if (estimator === "unbiased") return `${size}: right for small probes; scatters the more, the fewer samples`;
-  return features > samples ? `biased upwards here: ${size}` : `${size}: right for many samples, few features`;
+  if (estimator === "unbiased") return `${size}: right for small probes`;
+  return features > samples ? `biased upwards here: ${size}` : `${size}: right for many samples`;
 }

@@ -3,7 +3,7 @@ import { setFocus } from "../actions";
 import { css, lut } from "../colour";
 import { Swatch } from "../components/frame";
 import { LOWEST_COLOUR } from "../similarity";
-import { comparison, dark, estimator, focus, focusedRun, layer, mainWidth, models, shownRuns } from "../state";
+import { comparison, dark, estimator, focus, focusedRun, layer, mainWidth, models, sample, shownRuns } from "../state";
 import type { Estimator } from "../types";
 import { comparable, projections, revisionOf, useLatest, useProbe } from "./similarity/data";
 import { Dimensions, Frames, type RunHistory } from "./similarity/history";
@@ -18,11 +18,13 @@ const WIDE = 1000;
 
 export function SimilarityControls() {
   const shown = shownRuns.value;
-  if (shown.every((each) => comparable(each.run).length === 0)) return null;
+  const run = focusedRun.value;
+  if (run === null || shown.every((each) => comparable(each.run).length === 0)) return null;
   return (
     <>
       <Estimators />
       <Legend />
+      <SampleChooser run={run} />
       {shown.length > 1 &&
         shown.map(({ letter, run: each }) => (
           <button
@@ -38,6 +40,30 @@ export function SimilarityControls() {
           </button>
         ))}
     </>
+  );
+}
+
+/** Of the samples whose maps are logged: the same choice as in the Layer view. */
+function SampleChooser({ run }: { run: string }) {
+  const probe = useProbe(run);
+  if (probe === null || probe.samples.length === 0) return null;
+  return (
+    <label>
+      Sample
+      <select
+        data-testid="sample"
+        value={Math.min(sample.value, probe.samples.length - 1)}
+        onChange={(event) => {
+          sample.value = Number(event.currentTarget.value);
+        }}
+      >
+        {probe.samples.map((each, index) => (
+          <option key={each} value={index}>
+            {probe.labels?.[each] === undefined ? each : `${each}: ${probe.labels[each]}`}
+          </option>
+        ))}
+      </select>
+    </label>
   );
 }
 

@@ -1,8 +1,7 @@
 // What the Similarity view shows, fetched: the newest wish is asked next, one request at a time a panel, and the last answers are kept.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { fetchInputs, fetchProjection, fetchSimilarity } from "../../api";
-import { useFetched } from "../../components/frame";
-import { models, timelines } from "../../state";
+import { connectionError, models, timelines } from "../../state";
 import { indexOfStep } from "../../stats";
 import type { Estimator, Inputs, LayerInfo, Projection, Similarity } from "../../types";
 
@@ -67,6 +66,7 @@ export function useLatest<Query, Answer>(answers: Answers<Query, Answer>, query:
   const [shown, setShown] = useState<Answer | null>(null);
   const [failure, setFailure] = useState<{ key: string; error: Error } | null>(null);
   const [late, setLate] = useState<string | null>(null);
+  const connected = connectionError.value === null;
   wanted.current = query;
   useEffect(() => {
     alive.current = true;
@@ -79,7 +79,7 @@ export function useLatest<Query, Answer>(answers: Answers<Query, Answer>, query:
     const timer = setTimeout(() => setLate(key), SAY_WAITING_AFTER_MS);
     if (!busy.current) void ask();
     return () => clearTimeout(timer);
-  }, [key]);
+  }, [key, connected]); // what failed while the server was away is asked again
 
   async function ask(): Promise<void> {
     busy.current = true;
@@ -140,14 +140,15 @@ export function comparable(run: string): LayerInfo[] {
   return (models.value[run]?.layers ?? []).filter((info) => info.records?.includes("gram"));
 }
 
+const probes = new Answers(async (query: { run: string; step: number }) => ({
+  run: query.run,
+  inputs: await fetchInputs(query.run, query.step),
+}));
+
 /** The probe's samples and labels, as the newest record of a run has them. */
 export function useProbe(run: string | null): Inputs | null {
   const steps = run === null ? undefined : timelines.value[run]?.steps;
   const last = steps?.[steps.length - 1];
-  const key = run === null || last === undefined ? null : JSON.stringify([run, revisionOf(run)]);
-  const { data, key: answered } = useFetched<[string, Inputs]>(key, async (signal) => [
-    run as string,
-    await fetchInputs(run as string, last as number, signal),
-  ]);
-  return answered !== null && data !== null && data[0] === run ? data[1] : null;
+  const { shown } = useLatest(probes, run === null || last === undefined ? null : { run, step: last });
+  return shown !== null && shown.run === run ? shown.inputs : null;
 }

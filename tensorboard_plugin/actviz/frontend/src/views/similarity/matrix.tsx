@@ -40,13 +40,11 @@ export interface MatrixProps {
   fileName: string;
 }
 
-function labelWidth(names: readonly (string | number)[]): number {
+/** Room for the longest of some names. */
+export function labelRoom(names: readonly (string | number)[]): number {
   const longest = Math.max(2, ...names.map((name) => Math.min(LABEL_CHARACTERS, String(name).length)));
   return Math.ceil(longest * CHARACTER) + 8;
 }
-
-/** Room left of the cells for the names of the rows. */
-export const labelRoom = labelWidth;
 
 export function Matrix(props: MatrixProps) {
   const { testid, title, rows, columns, cells, side, selectedRow, selectedColumn } = props;
@@ -54,7 +52,7 @@ export function Matrix(props: MatrixProps) {
   const [cursor, setCursor] = useState<[number, number] | null>(null);
   const marked = hovered ?? cursor ?? (selectedColumn >= 0 && selectedRow >= 0 ? [selectedRow, selectedColumn] : null);
   const read = marked !== null && marked[0] < rows.length && marked[1] < columns.length ? marked : null;
-  const room = labelWidth(rows);
+  const room = labelRoom(rows);
   const draw = (context: CanvasRenderingContext2D, canvas: HTMLCanvasElement) => {
     const written = drawMatrix(context, cells, side, lut("statistics", dark.value), palette.value);
     Object.assign(canvas.dataset, props.data);
@@ -216,11 +214,11 @@ function RowNames({ names, side, selected, width }: NamesProps & { width: number
 
 function ColumnNames({ names, side, selected }: NamesProps) {
   const apart = typeof names[0] === "number" ? Math.max(NUMBER_PITCH, side / names.length) : side / names.length;
-  const upright = labelWidth(names) - 4 > apart;
+  const upright = labelRoom(names) - 4 > apart;
   return (
     <div
       class={upright ? "column-names upright" : "column-names"}
-      style={{ height: `${upright ? labelWidth(names) : 16}px` }}
+      style={{ height: `${upright ? labelRoom(names) : 16}px` }}
       aria-hidden="true"
     >
       {shownNames(names, side, selected).map((index) => (

@@ -115,11 +115,10 @@ export function Samples({ of, history, probe, width, height }: SamplesProps) {
     const place = probe?.samples.indexOf(find(event)) ?? -1;
     if (place >= 0) sample.value = place;
   };
-  const title = labels === null ? "Samples" : "Samples by label";
   return (
     <section class="samples" style={{ width: `${Math.max(side, Math.min(width, HEAD))}px` }} data-testid="samples">
       <div class="panel-head flush">
-        <h2>{title}</h2>
+        <h2>Samples</h2>
         <Swatch letter={of.letter} run={of.run} />
         <span class="hint">{here !== null && `step ${formatCount(here.step)}`}</span>
         <span class="spacer" />
