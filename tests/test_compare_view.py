@@ -135,6 +135,7 @@ def test_each_side_has_its_own_step_by_key_click_and_url(page: Page, board: Tens
     check_all(tab, demo, (A, 50), (B, 25), "conv1", 2)
     expect(tab.get_by_test_id("playhead-b")).to_have_text("B 25")
     expect(tab.get_by_test_id("compare-table")).to_have_attribute("data-step-b", "25")
+    expect(tab.get_by_test_id("channels-by-change")).to_contain_text("A step 50, B step 25")
     page.wait_for_url(re.compile("stepB=25"))
     page.keyboard.press("ArrowRight")
     expect_sides(tab, (A, 55), (B, 25))
@@ -174,7 +175,7 @@ def logged(board: TensorBoard, run: str, step: int) -> np.ndarray:
 def test_labels_and_pictures_agree_while_stepping_and_swapping_quickly(page: Page, board: TensorBoard, demo: Path) -> None:
     tab = open_tab(page, board, view="compare", layer="conv1", step=0, sample=1, scale="layer")
     expect_sides(tab, (A, 0), (B, 0))
-    page.route("**/maps?*", lambda route: (page.wait_for_timeout(120), route.continue_()))
+    page.route("**/maps?*", lambda route: (page.wait_for_timeout(60), route.continue_()))
     seen = set()
     for key in [
         "Shift+ArrowRight",
@@ -297,10 +298,11 @@ def test_a_wipe_shows_a_left_and_b_right_of_its_edge(page: Page, board: TensorBo
 def test_blinking_is_by_hand_only_where_motion_is_unwanted(chromium: Browser, board: TensorBoard) -> None:
     context = chromium.new_context(reduced_motion="reduce", viewport={"width": 1440, "height": 900})
     page = context.new_page()
-    tab = open_tab(page, board, view="compare", layer="conv1", step=10, mode="blink")
+    tab = open_tab(page, board, view="compare", layer="conv1", step=10, compare="blink")
     expect(panel(tab, "a")).to_be_visible()
-    page.wait_for_timeout(1600)
-    expect(tab.get_by_test_id("blink-shown")).to_have_text("A")
+    for _ in range(20):  # longer than two turns of a blink
+        assert tab.get_by_test_id("blink-shown").inner_text() == "A"
+        page.wait_for_timeout(100)
     page.keyboard.press("k")
     expect(panel(tab, "b")).to_be_visible()
     expect(tab.get_by_test_id("blink-shown")).to_have_text("B")
@@ -308,7 +310,7 @@ def test_blinking_is_by_hand_only_where_motion_is_unwanted(chromium: Browser, bo
 
 
 def test_blinking_goes_on_by_itself_otherwise(page: Page, board: TensorBoard) -> None:
-    tab = open_tab(page, board, view="compare", layer="conv1", step=10, mode="blink")
+    tab = open_tab(page, board, view="compare", layer="conv1", step=10, compare="blink")
     for which in ("b", "a"):
         expect(panel(tab, which)).to_be_visible()
     tab.get_by_role("button", name="hold").click()
@@ -417,7 +419,7 @@ def test_nan_is_hatched_dead_is_dotted_and_the_broken_layer_comes_first(page: Pa
 @pytest.mark.parametrize("width", [900, 1440, 2560])
 def test_the_layout_holds_in_each_mode(page: Page, board: TensorBoard, mode: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
-    tab = open_tab(page, board, view="compare", mode=mode, layer="fc1", step=10, match=1)
+    tab = open_tab(page, board, view="compare", compare=mode, layer="fc1", step=10, match=1)
     expect(tab.get_by_test_id("side-b")).to_have_attribute("data-step", "10")
     expect(tab.get_by_test_id("layers-by-change")).to_have_attribute("data-step-a", "10")
     assert tab.locator(".view").evaluate("view => view.scrollWidth - view.clientWidth") <= 0

@@ -98,7 +98,7 @@ const FIELDS: readonly Field[] = [
   choice<StatScale>("statScale", statScale, ["linear", "log"]),
   flag("follow", following),
   whole("stepB", stepB),
-  choice<CompareMode>("mode", compareMode, COMPARE_MODES),
+  choice<CompareMode>("compare", compareMode, COMPARE_MODES),
   choice<Measure>("rank", rankBy, MEASURES),
   flag("match", matchChannels),
 ];

@@ -281,6 +281,7 @@ function Panel({ scene, which, places, pointed, point }: PanelProps) {
       <Canvas
         width={width}
         height={height}
+        deps={[scene, which, chosen, cell, across, caption]}
         draw={draw}
         data-testid={`compare-${which.toLowerCase()}`}
         role="img"
