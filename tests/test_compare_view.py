@@ -46,6 +46,11 @@ READ_TILES = """(canvas) => {
 }"""
 
 
+def evaluated(element: Locator, script: str) -> Any:
+    """Return what a script answers about an element, as one text: many times faster than value by value."""
+    return json.loads(element.evaluate(f"(element) => JSON.stringify(({script})(element))"))
+
+
 def table(name: str) -> np.ndarray:
     """The 256 colours of a scale [256, 3], between its stops by numpy."""
     stops = np.array([[int(stop[index : index + 2], 16) for index in (0, 2, 4)] for stop in STOPS[name].split()], float)
@@ -65,7 +70,7 @@ def check(canvas: Locator, name: str, truth: np.ndarray, error: np.ndarray) -> i
 
     Colours of the scale are not all different, so that an entry may be one beside the true one.
     """
-    read = canvas.evaluate(READ_TILES)
+    read = evaluated(canvas, READ_TILES)
     low, high = float(read["shown"]["scaleLow"]), float(read["shown"]["scaleHigh"])
     compared = 0
     for tile, channel in enumerate(read["names"]):
@@ -195,7 +200,7 @@ def test_labels_and_pictures_agree_while_stepping_and_swapping_quickly(page: Pag
         "c",
     ]:
         page.keyboard.press(key)
-        view = tab.get_by_test_id("compare-view").evaluate(READ_VIEW)
+        view = evaluated(tab.get_by_test_id("compare-view"), READ_VIEW)
         if view is None:  # no picture is not a wrong one
             continue
         sides = [(view[letter]["run"], view[letter]["step"]) for letter in ("a", "b")]
@@ -278,7 +283,7 @@ def test_each_measure_ranks_as_the_route_answers(page: Page, board: TensorBoard,
 
 def test_a_wipe_shows_a_left_and_b_right_of_its_edge(page: Page, board: TensorBoard) -> None:
     tab = open_tab(page, board, view="compare", layer="conv1", step=10, scale="layer")
-    read = {which: panel(tab, which).evaluate(READ_TILES) for which in ("a", "b")}
+    read = {which: evaluated(panel(tab, which), READ_TILES) for which in ("a", "b")}
     page.keyboard.press("d")
     wipe = panel(tab, "wipe")
     expect(wipe).to_have_attribute("data-step-b", "10")
@@ -286,7 +291,7 @@ def test_a_wipe_shows_a_left_and_b_right_of_its_edge(page: Page, board: TensorBo
         page.keyboard.press("-")
     columns = json.loads(str(wipe.get_attribute("data-places")))["columns"]
     cut = round(0.3 * columns)
-    found = wipe.evaluate(READ_TILES)
+    found = evaluated(wipe, READ_TILES)
     for tile in (0, 5, 12):
         for pixel, colour in enumerate(found["tiles"][tile]):
             if abs(pixel % columns - cut) > 1:
@@ -405,9 +410,9 @@ def test_nan_is_hatched_dead_is_dotted_and_the_broken_layer_comes_first(page: Pa
     expect(panel(tab, "difference")).to_have_attribute("data-layer", "1")
     dead, nan = 2, 1
     for which in ("b", "difference"):
-        read = panel(tab, which).evaluate(READ_TILES)
+        read = evaluated(panel(tab, which), READ_TILES)
         assert any(red > green + 40 for red, green, _ in read["tiles"][nan])
-    found = panel(tab, "b").evaluate(READ_TILES)
+    found = evaluated(panel(tab, "b"), READ_TILES)
     assert (entries(found["tiles"][dead], "activations") < 0).any()
     first = tab.get_by_test_id("ranked-layers").get_by_role("option").first
     expect(first).to_have_attribute("title", re.compile("NaN or infinity in B"))
