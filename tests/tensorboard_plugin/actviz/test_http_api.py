@@ -121,6 +121,8 @@ def test_the_documented_limits_are_those_in_force() -> None:
         limits.CELLS,
         limits.RECORDS,
         limits.GRAMS,
+        limits.MATCHED,
+        limits.MATCHED_VALUES,
         limits.RECORD_BYTES // mebibytes,
         limits.READ_S,
         limits.RANGE_RECORDS,
