@@ -4,11 +4,11 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from panels import READ_TILES, check, entries, evaluated
 from playwright.sync_api import Browser, FrameLocator, Locator, Page, expect
 from tensorboard_process import TensorBoard, eventually, tensorboard
 from test_tab import STEPS_AN_EPOCH, expect_layer, expect_step, independent_forward, open_tab, probe_images
@@ -17,65 +17,11 @@ from test_tab import demo as demo
 from torch import nn
 
 import actviz_tb
+from tensorboard_plugin.actviz import wire
 
 pytestmark = pytest.mark.browser
 
 A, B = "lr-0.05", "lr-0.2"
-# The stops of the scales, low to high, as the design gives them.
-STOPS = {
-    "activations": "5a3207 9a5f1a d29f5e efdcc0 fafafa cfe2f1 7db2dc 2f74b3 0c2f66",
-    "differences": "40004b 762a83 a876b5 dcc9e2 fafafa cbe7c8 74b77c 22803f 00441b",
-}
-READ_TILES = """(canvas) => {
-  const shown = { ...canvas.dataset };
-  const { across, cell, wide, tall, gutter, rows, columns } = JSON.parse(shown.places);
-  const names = JSON.parse(shown.names);
-  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-  const tiles = names.map((_, tile) => {
-    const [left, top] = [gutter + (tile % across) * wide, Math.floor(tile / across) * tall];
-    const pixels = [];
-    for (let row = 0; row < rows; row++)
-      for (let column = 0; column < columns; column++) {
-        const at = ((top + row * cell) * canvas.width + left + column * cell) * 4;
-        pixels.push([data[at], data[at + 1], data[at + 2]]);
-      }
-    return pixels;
-  });
-  return { shown, names, tiles };
-}"""
-
-
-def table(name: str) -> np.ndarray:
-    """The 256 colours of a scale [256, 3], between its stops by numpy."""
-    stops = np.array([[int(stop[index : index + 2], 16) for index in (0, 2, 4)] for stop in STOPS[name].split()], float)
-    places = np.linspace(0, len(stops) - 1, 256)
-    return np.stack([np.interp(places, np.arange(len(stops)), stops[:, part]) for part in range(3)], axis=1)
-
-
-def entries(pixels: Any, name: str) -> np.ndarray:
-    """The entry of the scale whose colour each pixel has; -1 where it is another colour."""
-    distance = np.abs(np.asarray(pixels, float)[:, None] - table(name)[None]).max(axis=2)
-    return np.where(distance.min(axis=1) <= 0.51, distance.argmin(axis=1), -1)
-
-
-def check(canvas: Locator, name: str, truth: np.ndarray, error: np.ndarray) -> int:
-    """Compare a panel with true values [C, h, w], up to an error a channel; returns how many tiles had a picture.
-
-    Colours of the scale are not all different, so that an entry may be one beside the true one.
-    """
-    read = canvas.evaluate(READ_TILES)
-    low, high = float(read["shown"]["scaleLow"]), float(read["shown"]["scaleHigh"])
-    compared = 0
-    for tile, channel in enumerate(read["names"]):
-        found = entries(read["tiles"][tile], name)
-        values = truth[channel].reshape(-1)
-        if (found < 0).any():
-            assert not values.any(), f"channel {channel} has a texture"
-            continue
-        expected = np.clip(255 * (values - low) / (high - low), 0, 255)
-        assert np.abs(found - expected).max() <= 1.51 + 255 * error[channel] / (high - low), channel
-        compared += 1
-    return compared
 
 
 def truth_of(demo: Path, run: str, step: int, layer: str, sample: int) -> np.ndarray:
@@ -133,6 +79,7 @@ def test_each_side_has_its_own_step_by_key_click_and_url(page: Page, board: Tens
     check_all(tab, demo, (A, 50), (B, 25), "conv1", 2)
     expect(tab.get_by_test_id("playhead-b")).to_have_text("B 25")
     expect(tab.get_by_test_id("compare-table")).to_have_attribute("data-step-b", "25")
+    expect(tab.get_by_test_id("channels-by-change")).to_contain_text("A step 50, B step 25")
     page.wait_for_url(re.compile("stepB=25"))
     page.keyboard.press("ArrowRight")
     expect_sides(tab, (A, 55), (B, 25))
@@ -152,25 +99,61 @@ def test_each_side_has_its_own_step_by_key_click_and_url(page: Page, board: Tens
     expect_sides(other.frame_locator("iframe"), (B, 25), (A, 35))
 
 
+READ_VIEW = """(view) => {
+  const read = READ_TILES;
+  const side = (letter) => {
+    const head = view.querySelector(`[data-testid=side-${letter}]`);
+    return { run: head.querySelector("strong").title, step: +head.querySelector(".side-step").textContent.replace(/\\D/g, "") };
+  };
+  const canvas = (which) => view.querySelector(`canvas[data-which=${which}]`);
+  return canvas("A") && { a: side("a"), b: side("b"), tiles: ["A", "B", "difference"].map((which) => read(canvas(which))) };
+}""".replace("READ_TILES", READ_TILES)
+
+
+def logged(board: TensorBoard, run: str, step: int) -> np.ndarray:
+    """The maps of conv1, of sample 1, as they are in the log: [C, h, w]."""
+    arrays = board.record("maps", run=run, layer="conv1", step=step).arrays
+    return wire.dequantise(*(arrays[name] for name in ("data", "low", "high")))[1].astype(float)
+
+
 def test_labels_and_pictures_agree_while_stepping_and_swapping_quickly(page: Page, board: TensorBoard, demo: Path) -> None:
     tab = open_tab(page, board, view="compare", layer="conv1", step=0, sample=1, scale="layer")
     expect_sides(tab, (A, 0), (B, 0))
-    page.route("**/maps?*", lambda route: (page.wait_for_timeout(25), route.continue_()))
-    agree = """(view) => {
-      const side = (letter) => view.querySelector(`[data-testid=side-${letter}]`);
-      return [...view.querySelectorAll("canvas[data-which]")].map((canvas) => ["a", "b"].every((letter) => {
-        const [run, step] = [canvas.dataset[`run${letter.toUpperCase()}`], canvas.dataset[`step${letter.toUpperCase()}`]];
-        const head = side(letter);
-        return head.dataset.run === run && head.dataset.step === step && head.textContent.includes(`step ${step}`)
-          && head.querySelector("strong").title === run && canvas.dataset.layer === "conv1";
-      }));
-    }"""
-    for key in ["ArrowRight", "ArrowRight", "x", "ArrowRight", ".", ".", "x", "ArrowRight", ",", "x", "ArrowRight", "c", "x", "ArrowLeft"]:
+    page.route("**/maps?*", lambda route: (page.wait_for_timeout(60), route.continue_()))
+    seen = set()
+    for key in [
+        "Shift+ArrowRight",
+        "ArrowRight",
+        "x",
+        "<",
+        ".",
+        "End",
+        "x",
+        "ArrowLeft",
+        "c",
+        "x",
+        "Shift+ArrowLeft",
+        ">",
+        "x",
+        "Home",
+        "c",
+    ]:
         page.keyboard.press(key)
-        agreed = tab.get_by_test_id("compare-view").evaluate(agree)
-        assert all(agreed), key
-    for key in ["Home", *["ArrowRight"] * 5]:
-        page.keyboard.press(key)
+        view = evaluated(tab.get_by_test_id("compare-view"), READ_VIEW)
+        if view is None:  # no picture is not a wrong one
+            continue
+        sides = [(view[letter]["run"], view[letter]["step"]) for letter in ("a", "b")]
+        seen.add(tuple(sides))
+        one, other = (logged(board, *side) for side in sides)
+        for read, values, name in zip(view["tiles"], (one, other, other - one), ("activations", "activations", "differences"), strict=True):
+            low, high = float(read["shown"]["scaleLow"]), float(read["shown"]["scaleHigh"])
+            found = entries(np.reshape(read["tiles"], (-1, 3)), name).reshape(len(values), -1)
+            expected = np.clip(255 * (values.reshape(len(values), -1) - low) / (high - low), 0, 255)
+            assert np.abs(found - expected).max() <= 1.51, (key, sides, name)
+    assert len(seen) >= 3
+    page.keyboard.press("Home")
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
     page.unroute_all(behavior="wait")
     check_all(tab, demo, (A, 25), (B, 25), "conv1", 1)
 
@@ -239,7 +222,7 @@ def test_each_measure_ranks_as_the_route_answers(page: Page, board: TensorBoard,
 
 def test_a_wipe_shows_a_left_and_b_right_of_its_edge(page: Page, board: TensorBoard) -> None:
     tab = open_tab(page, board, view="compare", layer="conv1", step=10, scale="layer")
-    read = {which: panel(tab, which).evaluate(READ_TILES) for which in ("a", "b")}
+    read = {which: evaluated(panel(tab, which), READ_TILES) for which in ("a", "b")}
     page.keyboard.press("d")
     wipe = panel(tab, "wipe")
     expect(wipe).to_have_attribute("data-step-b", "10")
@@ -247,7 +230,7 @@ def test_a_wipe_shows_a_left_and_b_right_of_its_edge(page: Page, board: TensorBo
         page.keyboard.press("-")
     columns = json.loads(str(wipe.get_attribute("data-places")))["columns"]
     cut = round(0.3 * columns)
-    found = wipe.evaluate(READ_TILES)
+    found = evaluated(wipe, READ_TILES)
     for tile in (0, 5, 12):
         for pixel, colour in enumerate(found["tiles"][tile]):
             if abs(pixel % columns - cut) > 1:
@@ -259,10 +242,11 @@ def test_a_wipe_shows_a_left_and_b_right_of_its_edge(page: Page, board: TensorBo
 def test_blinking_is_by_hand_only_where_motion_is_unwanted(chromium: Browser, board: TensorBoard) -> None:
     context = chromium.new_context(reduced_motion="reduce", viewport={"width": 1440, "height": 900})
     page = context.new_page()
-    tab = open_tab(page, board, view="compare", layer="conv1", step=10, mode="blink")
+    tab = open_tab(page, board, view="compare", layer="conv1", step=10, compare="blink")
     expect(panel(tab, "a")).to_be_visible()
-    page.wait_for_timeout(1600)
-    expect(tab.get_by_test_id("blink-shown")).to_have_text("A")
+    for _ in range(20):  # longer than two turns of a blink
+        assert tab.get_by_test_id("blink-shown").inner_text() == "A"
+        page.wait_for_timeout(100)
     page.keyboard.press("k")
     expect(panel(tab, "b")).to_be_visible()
     expect(tab.get_by_test_id("blink-shown")).to_have_text("B")
@@ -270,7 +254,7 @@ def test_blinking_is_by_hand_only_where_motion_is_unwanted(chromium: Browser, bo
 
 
 def test_blinking_goes_on_by_itself_otherwise(page: Page, board: TensorBoard) -> None:
-    tab = open_tab(page, board, view="compare", layer="conv1", step=10, mode="blink")
+    tab = open_tab(page, board, view="compare", layer="conv1", step=10, compare="blink")
     for which in ("b", "a"):
         expect(panel(tab, which)).to_be_visible()
     tab.get_by_role("button", name="hold").click()
@@ -365,9 +349,9 @@ def test_nan_is_hatched_dead_is_dotted_and_the_broken_layer_comes_first(page: Pa
     expect(panel(tab, "difference")).to_have_attribute("data-layer", "1")
     dead, nan = 2, 1
     for which in ("b", "difference"):
-        read = panel(tab, which).evaluate(READ_TILES)
+        read = evaluated(panel(tab, which), READ_TILES)
         assert any(red > green + 40 for red, green, _ in read["tiles"][nan])
-    found = panel(tab, "b").evaluate(READ_TILES)
+    found = evaluated(panel(tab, "b"), READ_TILES)
     assert (entries(found["tiles"][dead], "activations") < 0).any()
     first = tab.get_by_test_id("ranked-layers").get_by_role("option").first
     expect(first).to_have_attribute("title", re.compile("NaN or infinity in B"))
@@ -379,7 +363,7 @@ def test_nan_is_hatched_dead_is_dotted_and_the_broken_layer_comes_first(page: Pa
 @pytest.mark.parametrize("width", [900, 1440, 2560])
 def test_the_layout_holds_in_each_mode(page: Page, board: TensorBoard, mode: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
-    tab = open_tab(page, board, view="compare", mode=mode, layer="fc1", step=10, match=1)
+    tab = open_tab(page, board, view="compare", compare=mode, layer="fc1", step=10, match=1)
     expect(tab.get_by_test_id("side-b")).to_have_attribute("data-step", "10")
     expect(tab.get_by_test_id("layers-by-change")).to_have_attribute("data-step-a", "10")
     assert tab.locator(".view").evaluate("view => view.scrollWidth - view.clientWidth") <= 0

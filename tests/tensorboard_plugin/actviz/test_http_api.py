@@ -122,6 +122,8 @@ def test_the_documented_limits_are_those_in_force() -> None:
         limits.RECORDS,
         limits.HEADS,
         limits.GRAMS,
+        limits.MATCHED,
+        limits.MATCHED_VALUES,
         limits.RECORD_BYTES // mebibytes,
         limits.READ_S,
         limits.RANGE_RECORDS,

@@ -219,7 +219,7 @@ const FIELDS: readonly Field[] = [
   names("blocks", toggledBlocks, (blocks) => blocks),
   // Compare
   whole("stepB", stepB),
-  choice<CompareMode>("mode", compareMode, COMPARE_MODES),
+  choice<CompareMode>("compare", compareMode, COMPARE_MODES),
   choice<Measure>("rank", rankBy, MEASURES),
   flag("match", matchChannels),
   // Similarity

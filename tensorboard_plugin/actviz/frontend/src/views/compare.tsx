@@ -20,8 +20,9 @@ import {
 import { Overlaid, type SideRecords, StatisticsTable } from "./compare/bottom";
 import { useAtStep, useDifferences, useHistory, usePair } from "./compare/data";
 import { ChannelsByChange, LayersByChange } from "./compare/lists";
-import { Panels, sceneOf } from "./compare/panels";
+import { Panels } from "./compare/panels";
 import { rankChannels } from "./compare/rank";
+import { sceneOf } from "./compare/scene";
 import { mismatch } from "./compare/tiles";
 import "./compare.css";
 

@@ -219,7 +219,8 @@ export function ChannelsByChange({ rows, total, matched, steps }: ChannelsProps)
         <h2>Channels of {shorten(layer.value ?? "", 24)} by change</h2>
       </div>
       <p class="hint">
-        change of the mean, training forward{matched ? "; B's best partner by correlation" : ""}
+        {steps && `A step ${formatCount(steps[0])}, B step ${formatCount(steps[1])}; `}change of the mean
+        {matched ? "; B's best partner" : ""}
         {rows.length > ROWS_SHOWN && `; the first ${ROWS_SHOWN} of ${formatCount(total)}`}
       </p>
       <List

@@ -1,167 +1,19 @@
 // The maps of A and of B, and their difference, on one grid: side by side, or over each other.
 import { useEffect, useState } from "preact/hooks";
-import { css, lut, type ScaleName } from "../../colour";
+import { lut, type ScaleName } from "../../colour";
 import { Canvas } from "../../components/canvas";
-import { Swatch } from "../../components/frame";
 import { drawTiles, type TileSource, wipeClip } from "../../draw/tiles";
-import { formatCount, formatNumber, formatValue, MINUS, shorten } from "../../format";
-import type { ScaleLimits } from "../../maps";
+import { formatValue, MINUS } from "../../format";
 import { FONT, palette } from "../../palette";
-import { clearStepB, moveStepB } from "../../sides";
-import { channel, colormap, compareMode, dark, type RunLetter, shownChannels, stepB } from "../../state";
-import type { Pair, ShownSide } from "./data";
+import { channel, colormap, compareMode, dark, type RunLetter, shownChannels } from "../../state";
+import { BlinkHead, Scale, SideHead, WipeHead, Words } from "./heads";
 import { blink, blinking, blinkShown, wipeEdge } from "./keys";
-import {
-  differenceLimits,
-  type Geometry,
-  geometry,
-  mismatch,
-  pairTiles,
-  sharedLimits,
-  type TilePair,
-  type Tiles,
-  tileAt,
-  tileIsZero,
-  tilesOf,
-  tileValue,
-} from "./tiles";
+import { type Scene, sourceOf } from "./scene";
+import { type Geometry, geometry, type TilePair, tileAt, tileValue } from "./tiles";
 
 const ROOM_FOR_R = 84;
 const BLINK_MS = 700;
 const GAP = 16;
-
-/** What is drawn: both sides cut into tiles, and how they lie beside each other. */
-export interface Scene {
-  pair: Pair;
-  a: Tiles;
-  b: Tiles;
-  pairs: readonly TilePair[];
-  limits: ScaleLimits;
-  difference: ScaleLimits;
-  /** Why there is no difference; null where there is one. */
-  words: string | null;
-  vector: boolean;
-  /** Whether no value of the layer is below zero in either run, so that the lower half of the scale is never seen. */
-  half: boolean;
-}
-
-export function sceneOf(
-  pair: Pair,
-  statistics: Parameters<typeof sharedLimits>[2],
-  sample: number,
-  locked: boolean,
-): Scene {
-  const at = Math.min(sample, pair.a.maps.samples.length - 1);
-  const inB = pair.b.maps.samples.indexOf(pair.a.maps.samples[at] as number);
-  const [a, b] = [tilesOf(pair.a.maps, at), tilesOf(pair.b.maps, Math.max(0, inB))];
-  const apart = mismatch(pair.a.maps, pair.b.maps, pair.matching !== null);
-  const words =
-    apart ??
-    (inB < 0
-      ? `B did not keep sample ${pair.a.maps.samples[at]}.`
-      : pair.same === "different"
-        ? otherInputs(pair)
-        : null);
-  const pairs = pairTiles(a, b, pair.matching);
-  const limits = sharedLimits(pair.a.maps, pair.b.maps, statistics, locked);
-  const difference = words === null ? differenceLimits(a, b, pairs, limits, locked) : limits;
-  const half = colormap.value === "activations" && statistics.every((each) => (each?.low_limit ?? -1) >= 0);
-  return { pair, a, b, pairs, limits, difference, words, vector: pair.a.maps.layout === "vector", half };
-}
-
-function otherInputs({ a, b }: Pair): string {
-  const batch = a.maps.source === "train" || b.maps.source === "train";
-  const what = batch
-    ? `training batches of step ${formatCount(a.side.step)} and of step ${formatCount(b.side.step)}`
-    : "the runs have other probes";
-  return `A and B show different inputs (${what}): a difference pixel by pixel would mean nothing. watch(model, ..., probe=batch) shows the same inputs at every step.`;
-}
-
-function sourceOf(scene: Scene, which: "A" | "B" | "difference"): TileSource {
-  const { a, b, pairs, words } = scene;
-  const alone = which === "B" && words !== null && scene.pair.matching === null;
-  const places = alone ? b.names.map((_, b) => ({ a: b, b })) : pairs;
-  const own = which === "B" ? b : a;
-  const position = (tile: number) => (places[tile] as { a: number; b: number })[which === "B" ? "b" : "a"];
-  const base = { count: places.length, rows: own.rows, columns: own.columns };
-  if (which !== "difference")
-    return {
-      ...base,
-      value: (tile, pixel) => tileValue(own, position(tile), pixel),
-      zero: (tile) => tileIsZero(own, position(tile)),
-      missing: (tile) => position(tile) < 0,
-    };
-  return {
-    ...base,
-    value: (tile, pixel) => {
-      const { a: one, b: other } = pairs[tile] as TilePair;
-      return tileValue(b, other, pixel) - tileValue(a, one, pixel);
-    },
-    zero: (tile) => {
-      const { a: one, b: other } = pairs[tile] as TilePair;
-      return tileIsZero(a, one) && tileIsZero(b, other);
-    },
-    missing: (tile) => (pairs[tile] as TilePair).b < 0,
-  };
-}
-
-/** `half`: only from zero on, where no value is below. */
-function Scale({ name, limits, half }: { name: ScaleName; limits: ScaleLimits; half: boolean }) {
-  const table = lut(name, dark.value);
-  const stops = Array.from({ length: 17 }, (_, index) => css(table, half ? 0.5 + index / 32 : index / 16)).join(", ");
-  const end = limits.clips ? [half ? "" : "≤ ", "≥ "] : ["", ""];
-  const low = half ? 0 : limits.low;
-  return (
-    <span class="legend" role="img" aria-label={`Scale from ${formatNumber(low)} to ${formatNumber(limits.high)}`}>
-      {end[0]}
-      {formatNumber(low)}
-      <span class="ramp" style={{ background: `linear-gradient(to right, ${stops})` }} />
-      {end[1]}
-      {formatNumber(limits.high)}
-    </span>
-  );
-}
-
-function SideHead({ shown }: { shown: ShownSide }) {
-  const { letter, run, step } = shown.side;
-  return (
-    <div class="side-head" data-testid={`side-${letter.toLowerCase()}`} data-run={run} data-step={step}>
-      <Swatch letter={letter} run={run} />
-      <strong title={run}>{shorten(run, 22)}</strong>
-      <span class="side-step">step {formatCount(step)}</span>
-      {letter === "B" && (
-        <span class="steppers">
-          <button
-            type="button"
-            aria-label="B: former logged step"
-            title="B: former logged step (,)"
-            onClick={() => moveStepB(-1)}
-          >
-            ◀
-          </button>
-          <button
-            type="button"
-            aria-label="B: next logged step"
-            title="B: next logged step (.)"
-            onClick={() => moveStepB(1)}
-          >
-            ▶
-          </button>
-          {stepB.value !== null && (
-            <button
-              type="button"
-              data-testid="clear-step-b"
-              title="B's step as if none were set (c)"
-              onClick={clearStepB}
-            >
-              clear
-            </button>
-          )}
-        </span>
-      )}
-    </div>
-  );
-}
 
 export interface Pointed {
   tile: number;
@@ -281,6 +133,7 @@ function Panel({ scene, which, places, pointed, point }: PanelProps) {
       <Canvas
         width={width}
         height={height}
+        deps={[scene, which, chosen, cell, across, caption]}
         draw={draw}
         data-testid={`compare-${which.toLowerCase()}`}
         role="img"
@@ -425,62 +278,5 @@ export function Panels({ scene, width, height }: { scene: Scene; width: number; 
       </div>
       <Readout scene={scene} pointed={pointed} />
     </>
-  );
-}
-
-function Words({ text }: { text: string }) {
-  return (
-    <p class="compare-words" role="status" data-testid="compare-words">
-      {text}
-    </p>
-  );
-}
-
-function BlinkHead({ shown }: { shown: RunLetter }) {
-  return (
-    <span class="steppers">
-      <span class="blink-letter" data-testid="blink-shown">
-        {shown}
-      </span>
-      <button
-        type="button"
-        aria-pressed={blinking.value}
-        onClick={() => {
-          blinking.value = !blinking.value;
-        }}
-      >
-        {blinking.value ? "hold" : "blink"}
-      </button>
-      <button
-        type="button"
-        title="Show the other one (k)"
-        onClick={() => {
-          blinking.value = false;
-          blink();
-        }}
-      >
-        show the other one
-      </button>
-    </span>
-  );
-}
-
-function WipeHead() {
-  return (
-    <label class="steppers">
-      A
-      <input
-        type="range"
-        min={0}
-        max={100}
-        value={Math.round(wipeEdge.value * 100)}
-        aria-label="Edge between A and B in each map, per cent"
-        title="Drag in a map, or the keys - and +"
-        onInput={(event) => {
-          wipeEdge.value = Number(event.currentTarget.value) / 100;
-        }}
-      />
-      B
-    </label>
   );
 }
