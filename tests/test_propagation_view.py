@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from playwright.sync_api import FrameLocator, Locator, Page, expect
-from tensorboard_process import TensorBoard, eventually, tensorboard
+from tensorboard_process import TensorBoard, tensorboard
 from torch import Tensor, nn
 
 import actviz_tb
@@ -441,7 +441,7 @@ def test_a_wide_layer_shows_the_channels_that_fit_the_largest_on_demand(page: Pa
     expect(canvas).to_have_attribute("data-channels", ",".join(map(str, largest)))
     expect(maps_of(tab, "pool1")).to_have_attribute("data-channels", ",".join(map(str, largest)))
     expect(row_of(tab, "conv1")).to_contain_text(f"{len(in_order)} of 16")
-    eventually(lambda: "channels=largest" in page.url)
+    page.wait_for_url(re.compile("channels=largest"))
 
 
 def test_only_rows_in_sight_are_fetched(page: Page, board: TensorBoard) -> None:

@@ -119,7 +119,7 @@ export function drawBars(
   const reach = Math.max(Math.abs(scale.low), Math.abs(scale.high));
   const half = height / 2 - 1;
   const narrow = pitch < 84;
-  const bar = narrow ? Math.max(2, pitch - 4) : 38;
+  const bar = narrow ? Math.max(2, pitch - 4) : Math.min(38, pitch - 62);
   context.fillStyle = palette.line2;
   context.fillRect(left, Math.round(height / 2), texts.length * pitch, 1);
   for (const [unit, text] of texts.entries()) {

@@ -121,7 +121,7 @@ function Score({ run, model, available }: { run: string; model: Model; available
     const { scrollTop, clientHeight } = element;
     if (row.top < scrollTop) element.scrollTop = row.top;
     else if (row.top + row.height > scrollTop + clientHeight) element.scrollTop = row.top + row.height - clientHeight;
-  }, [goal, goalTop]);
+  }, [goal, goalTop, seen.height]);
 
   const [from, to] = [seen.top - AROUND, seen.top + seen.height + AROUND];
   const [first, end] = rowsBetween(score.rows, from, to);

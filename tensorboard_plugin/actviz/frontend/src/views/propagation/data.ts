@@ -90,6 +90,18 @@ function neighbours({ run, layer, step: at }: MapsKey): MapsKey[] {
   return [1, -1, 2].flatMap((away) => keyOf(run, layer, steps[here + away] ?? null) ?? []);
 }
 
+/** Attention weights are shares: their locked scale ends at one. */
+export const WEIGHT_LIMITS: LayerStats = {
+  run: "",
+  layer: "",
+  columns: [],
+  steps: new Float64Array(),
+  values: new Float64Array(),
+  abs_limit: 1,
+  low_limit: 0,
+  high_limit: 1,
+};
+
 // Limits that were fetched, by run and layer: a row that comes into view again has its scale at once.
 const limitsKnown = new Map<string, LayerStats>();
 

@@ -8,7 +8,7 @@ import { indexOfStep, rowOf } from "../../stats";
 import type { LayerStats } from "../../types";
 import type { ShownMaps } from "../layer/data";
 import { chooseChannels } from "./channels";
-import { usePicture, useProfile, useRunLimits } from "./data";
+import { usePicture, useProfile, useRunLimits, WEIGHT_LIMITS } from "./data";
 import { RowPictures } from "./picture";
 import { pulse } from "./pulse";
 import type { ScoreRow } from "./score";
@@ -47,6 +47,7 @@ function PicturedRow({ row, index, shared }: { row: ScoreRow; index: number; sha
   const chosenBy = useProfile(shared.run, folds && row.picture !== "words" ? row.family.first : null);
   const pictured = usePicture(shared.run, row.picture === "words" ? null : row.info.name, attention);
   const scale = useRunLimits(shared.run, attention || row.picture === "words" ? null : row.info.name);
+  const limits = attention ? WEIGHT_LIMITS : scale.limits;
   const ready = scale.settled && chosenBy.settled;
   const shown = ready ? pictured.shown : null;
   const kept = attention ? (shown?.maps.channels ?? []) : row.family.kept;
@@ -74,13 +75,13 @@ function PicturedRow({ row, index, shared }: { row: ScoreRow; index: number; sha
         fresh={pictured.fresh && ready}
         late={pictured.late}
         selected={selected}
-        limits={scale.limits}
+        limits={limits}
       />
       <div class="score-picture" style={{ left: `${shared.mapsLeft}px`, width: `${shared.width}px` }}>
         {words !== null ? (
           <p class="row-words">{words}</p>
         ) : shown !== null ? (
-          <RowPictures row={row} shared={shared} shown={shown} channels={channels} limits={scale.limits} />
+          <RowPictures row={row} shared={shared} shown={shown} channels={channels} limits={limits} />
         ) : (
           <div class="empty-row" style={{ height: `${Math.max(20, row.pictureHeight)}px` }} />
         )}
@@ -203,8 +204,9 @@ function numbersOf(row: ScoreRow, shared: Shared, { maps, key }: ShownMaps, limi
   const zero =
     known === undefined || column < 0 ? Number.NaN : (rowOf(known, row.info.name, "zero")[column] ?? Number.NaN);
   const pooled = maps.pool[0] * maps.pool[1] > 1 ? ` (a pixel is the mean of ${maps.pool.join(" × ")} values)` : "";
-  const scaleWords =
-    locked == null ? "" : `\nscale: ±${formatNumber(locked)}${clips ? ", beyond it the end colour" : ""}`;
+  const beyond = clips ? ", beyond it the end colour" : "";
+  const unknown = scaleMode.value === "locked" ? "\nscale: of this step, as the run's limits are not known" : "";
+  const scaleWords = locked == null ? unknown : `\nscale: ±${formatNumber(locked)}${beyond}`;
   return {
     max: bad ? "NaN or Inf" : Number.isFinite(max) ? `max ${formatNumber(max)}${clips ? ", clips" : ""}` : "",
     zero: zero > 0 ? `${formatPercent(zero).replace(/\.\d/, "").replace(" ", "\u2009")} zero` : "",
