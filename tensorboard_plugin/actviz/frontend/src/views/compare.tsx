@@ -1,6 +1,6 @@
 // Two (run, step) pairs, map by map and layer by layer.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { Choice } from "../components/choice";
+import { Chooser } from "../components/chooser";
 import { widestChannel } from "../maps";
 import { sideA, sideB } from "../sides";
 import {
@@ -51,8 +51,8 @@ export function CompareControls() {
       >
         Match channels
       </button>
-      <Choice<CompareMode> label="Mode" testid="mode" state={compareMode} choices={MODES} />
-      <Choice
+      <Chooser<CompareMode> label="Mode" testid="mode" state={compareMode} choices={MODES} />
+      <Chooser
         label="Scale"
         testid="compare-scale"
         state={{

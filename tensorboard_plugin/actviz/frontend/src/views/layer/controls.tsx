@@ -1,5 +1,6 @@
 // The Layer view's controls in the title line.
 import { setFocus } from "../../actions";
+import { Chooser } from "../../components/chooser";
 import { Swatch } from "../../components/frame";
 import { shorten } from "../../format";
 import {
@@ -18,34 +19,6 @@ import {
 import { type ShownMaps, useInputs, useMaps, usePlace } from "./data";
 import { Choice } from "./history";
 import { inputBelow } from "./overlay";
-
-interface ChooserProps<T extends string> {
-  label: string;
-  testid: string;
-  state: { value: T };
-  choices: readonly (readonly [T, string])[];
-}
-
-export function Chooser<T extends string>({ label, testid, state, choices }: ChooserProps<T>) {
-  return (
-    <label>
-      {label}
-      <select
-        data-testid={testid}
-        value={state.value}
-        onChange={(event) => {
-          state.value = event.currentTarget.value as T;
-        }}
-      >
-        {choices.map(([value, text]) => (
-          <option key={value} value={value}>
-            {text}
-          </option>
-        ))}
-      </select>
-    </label>
-  );
-}
 
 /** Which run's maps are shown, where two are chosen. */
 export function FocusRun() {

@@ -1,6 +1,8 @@
 // The Propagation view's controls in the title line.
+
+import { Chooser } from "../../components/chooser";
 import { type ChannelChoice, channelChoice, type ScaleMode, scaleLocked, scaleMode } from "../../state";
-import { Chooser, FocusRun } from "../layer/controls";
+import { FocusRun } from "../layer/controls";
 
 /** One run is shown here: its own scale stands for that of all runs. */
 const ownScale = {

@@ -1,10 +1,10 @@
 // One row of the score: name and numbers at the left, the pictures right of the rail.
 import { useLayoutEffect } from "preact/hooks";
 import { chooseLayer } from "../../actions";
+import { statAt } from "../../detail";
 import { formatNumber, formatPercent, shorten } from "../../format";
 import { hasNonfinite, mapNumber } from "../../maps";
-import { channelChoice, layer, referenceStep, scaleLocked, shownChannels, stats, step } from "../../state";
-import { indexOfStep, rowOf } from "../../stats";
+import { channelChoice, layer, referenceStep, scaleLocked, shownChannels, step } from "../../state";
 import type { LayerStats } from "../../types";
 import type { ShownMaps } from "../layer/data";
 import { chooseChannels } from "./channels";
@@ -199,13 +199,10 @@ function numbersOf(row: ScoreRow, shared: Shared, { maps, key }: ShownMaps, limi
   }
   const locked = scaleLocked.value ? limits?.abs_limit : null;
   const clips = locked != null && (max > locked || -low > locked);
-  const known = stats.value[key.run];
-  const column = known === undefined ? -1 : indexOfStep(known.steps, key.step);
-  const zero =
-    known === undefined || column < 0 ? Number.NaN : (rowOf(known, row.info.name, "zero")[column] ?? Number.NaN);
+  const zero = statAt(key.run, row.info.name, key.step)?.zero ?? Number.NaN;
   const pooled = maps.pool[0] * maps.pool[1] > 1 ? ` (a pixel is the mean of ${maps.pool.join(" × ")} values)` : "";
   const beyond = clips ? ", beyond it the end colour" : "";
-  const unknown = scaleMode.value === "locked" ? "\nscale: of this step, as the run's limits are not known" : "";
+  const unknown = scaleLocked.value ? "\nscale: of this step, as the run's limits are not known" : "";
   const scaleWords = locked == null ? unknown : `\nscale: ±${formatNumber(locked)}${beyond}`;
   return {
     max: bad ? "NaN or Inf" : Number.isFinite(max) ? `max ${formatNumber(max)}${clips ? ", clips" : ""}` : "",

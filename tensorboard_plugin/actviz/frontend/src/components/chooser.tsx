@@ -7,7 +7,7 @@ interface Props<T extends string> {
   choices: readonly (readonly [T, string])[];
 }
 
-export function Choice<T extends string>({ label, testid, state, choices }: Props<T>) {
+export function Chooser<T extends string>({ label, testid, state, choices }: Props<T>) {
   return (
     <label>
       {label}
