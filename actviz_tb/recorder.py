@@ -29,6 +29,8 @@ from actviz_tb.selection import SelectedModule
 from actviz_tb.statistics import Scratch
 from actviz_tb.writer import Job
 
+_MODAL = (nn.modules.batchnorm._NormBase, nn.modules.dropout._DropoutNd)
+"""Modules whose output depends on the mode that they are in."""
 MAX_AWAITED = 8
 """So many forwards may await their backward and still be recorded where it is interrupted; those that are not have no limit."""
 
@@ -130,6 +132,7 @@ class StepRecorder:
             *self._observers(recording, selected, observed, alone, gradients),
             recording,
             probed,
+            [each.name for each in observed if not each.module.training and isinstance(each.module, _MODAL)],
             step,
             time.time(),
             lambda: self._finish(model),
@@ -280,7 +283,7 @@ class StepRecorder:
             meter.add_layer(name, seconds)
         meter.steps += 1
         probed = None if step.probed is None else step.probed.start_transfer()
-        number, wall_time_s = step.number, step.wall_time_s  # the job, which another thread runs, must hold neither model nor logger
+        number, wall_time_s, evaluating = step.number, step.wall_time_s, step.evaluating  # the job, which another thread runs, must hold neither model nor logger
         described = self._describe(model, step.recording.layers, number, wall_time_s)
         # The stock Images tab keeps ten pictures a tag.
         stock_images = options.stock_tabs and meter.steps & (meter.steps - 1) == 0
@@ -293,6 +296,7 @@ class StepRecorder:
                 training=pending.to_host(None if ranks is None else distributed.combined(ranks)),
                 probe=None if probed is None else probed.to_host(),
                 labels=labels,
+                evaluating=evaluating,
                 stock_histograms=options.stock_tabs,
                 stock_images=stock_images,
             )
@@ -312,12 +316,12 @@ class StepRecorder:
 
         It comes with None, as the event of no single layer.
         """
-        signature = [layer.signature() for layer in layers]
+        own = selection.unwrapped(model)
+        signature = [layer.signature() for layer in layers], [each.requires_grad for each in own.parameters()]
         if signature == self._model_signature:
             return []
         self._model_signature = signature
         name = self._options.name
-        own = selection.unwrapped(model)
         modules = [
             {
                 "path": path,
@@ -328,7 +332,8 @@ class StepRecorder:
             if not selection.is_wrapper(module)
         ]
         parameters = {module["path"]: module["parameters"] for module in modules}
-        listed = [{**asdict(layer), "parameters": parameters.get(layer.path, 0)} for layer in layers]
+        trained = {path for path, module in selection.named_modules(own, name) if any(each.requires_grad for each in module.parameters())}
+        listed = [{**asdict(layer), "parameters": parameters.get(layer.path, 0), "trained": layer.path in trained} for layer in layers]
         return [(None, encode.model_event(selection.class_name(own), name, listed, modules, step, wall_time_s))]
 
 
@@ -346,6 +351,7 @@ class _Step:
         functions: Functions,
         recording: Recording,
         probed: Recording | None,
+        evaluating: list[str],
         number: int,
         wall_time_s: float,
         on_end: Callable[[], None],
@@ -353,6 +359,7 @@ class _Step:
         self.hooks = hooks
         self.recording = recording
         self.probed = probed
+        self.evaluating = evaluating
         self.number = number
         self.wall_time_s = wall_time_s
         self.before_s = 0.0
