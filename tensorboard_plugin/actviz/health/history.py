@@ -97,9 +97,7 @@ class History:
         """Places of the layers that each layer was made from; where the record does not tell: of the one before it."""
         told = any(layer.inputs for layer in self.layers)
         return [
-            [self.index[name] for name in layer.inputs if self.index.get(name, place) < place]
-            if told
-            else ([place - 1] if place else [])
+            [self.index[name] for name in layer.inputs if self.index.get(name, place) < place] if told else ([place - 1] if place else [])
             for place, layer in enumerate(self.layers)
         ]
 
