@@ -34,13 +34,25 @@ class Cascade:
 
 
 def ordered(history: History, findings: Sequence[Finding]) -> list[Finding]:
-    """Return findings, the first bad layer at the first bad step first; at one step in execution order."""
+    """Return findings, the first bad layer at the first bad step first; at one step in execution order.
+
+    Save where many layers jumped between two logged steps, as one bad update makes them do through the gradients of all: the one that
+    gained most against its own inputs then comes first.
+    """
 
     def key(finding: Finding) -> tuple[int, int, int]:
         rank = _ORDER.index(finding.rule) if finding.rule in _ORDER else len(_ORDER)
         return finding.first_step, history.index.get(finding.layer, len(history.layers)), rank
 
-    return sorted(findings, key=key)
+    found: list[Finding] = []
+    for _, group in groupby(sorted(findings, key=key), lambda finding: finding.first_step):
+        together = list(group)
+        if together[0].rule == "jump":
+            most = max((each for each in together if each.rule == "jump"), key=lambda each: each.evidence["gain"])
+            together.remove(most)
+            together.insert(0, most)
+        found += together
+    return found
 
 
 def cascades(history: History, findings: Sequence[Finding]) -> tuple[list[Finding], list[Cascade]]:

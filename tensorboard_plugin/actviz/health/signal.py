@@ -41,6 +41,7 @@ def jump(history: History, thresholds: Thresholds) -> Iterator[Finding]:
             factor, farthest = float(np.exp(away[0])), float(np.exp(away[np.argmax(np.abs(away))]))
             evidence = {"factor": factor, "farthest": farthest, "deviations": float(abs(away[0]) / deviation)}
             evidence |= {"rms": float(np.exp(values[span.first])), "before": float(np.exp(middle))}
+            evidence["gain"] = float(np.exp(away[0] - _of_inputs(history, logs, layer, int(kept[span.first]), thresholds)))
             yield found(
                 history,
                 "jump",
@@ -53,6 +54,14 @@ def jump(history: History, thresholds: Thresholds) -> Iterator[Finding]:
                 brief="jumped" if factor > 1 else "dropped",
                 cause="a learning rate that is too high for this layer or one before it, a batch unlike the others, or a changed schedule",
             )
+
+
+def _of_inputs(history: History, logs: Array, layer: int, step: int, thresholds: Thresholds) -> float:
+    """Return how far log RMS of the layer's inputs is from its median before, of the one that has moved most; 0 without any."""
+    inputs = logs[history.inputs[layer]]
+    away = inputs[:, step] - np.nanmedian(inputs[:, max(0, step - thresholds.history) : step], axis=1)
+    away = away[np.isfinite(away)]
+    return float(away[np.argmax(np.abs(away))]) if len(away) else 0.0
 
 
 def _jumps(values: Array, thresholds: Thresholds) -> Iterator[tuple[Span, float, float]]:
