@@ -3,8 +3,8 @@
     python tests/planted.py [--seeds 3 4 5] [--only dead jump ...] [--jobs 2] [--markdown docs/health.md]
 
 Each run is logged every 10 steps with a probe of 32 samples, read back from its event file, and examined with the default thresholds.
-A fault is named where the first cascade begins at the expected layer, or at the one that it is made from, at the fault's step or at the next
-logged one, and holds a finding of an expected rule at the expected layer that begins then. False are all findings in a healthy twin, and
+A fault is named where the first cascade begins at the expected layer, or at the one that it is made from, at the fault's step or at the
+next logged one, and holds a finding of an expected rule at the expected layer that begins then. False are all findings in a healthy twin, and
 those of a faulty run that begin before the fault.
 Exit status 1: a fault that was not named, or more than two false findings in all.
 """

@@ -40,7 +40,7 @@ def test_wire_imports_the_standard_library_numpy_isal_and_tensorboards_protos_on
     assert all(name.startswith("tensorboard.compat.proto") for name in names if name.startswith("tensorboard"))
 
 
-@pytest.mark.parametrize("path", sorted(PLUGIN.glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted([*PLUGIN.glob("*.py"), *PLUGIN.glob("health/*.py")]), ids=lambda path: path.name)
 def test_the_plugin_imports_neither_torch_nor_the_logging_side(path: Path) -> None:
     assert not top(imports(path)) & {"torch", "torchvision", "actviz_tb"}
 
@@ -60,6 +60,15 @@ def test_what_computes_on_records_opens_no_files(name: str) -> None:
     tree = ast.parse((PLUGIN / f"{name}.py").read_text())
     called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
     assert not called & {"open", "open_source"}
+
+
+@pytest.mark.parametrize("path", sorted(PLUGIN.glob("health/*.py")), ids=lambda path: path.name)
+def test_health_is_of_arrays_alone(path: Path) -> None:
+    allowed = {"limits", "series", "store", "wire"} if path.stem == "logged" else set()
+    names = imports(path)
+    assert top(names) - set(sys.stdlib_module_names) <= {"numpy", "tensorboard_plugin"}
+    ours = {name.split(".")[2] for name in names if name.startswith("tensorboard_plugin.actviz.")}
+    assert ours <= {"health", *allowed}
 
 
 @pytest.mark.parametrize("name", ["statistics", "maps"])

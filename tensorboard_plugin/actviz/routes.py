@@ -11,7 +11,7 @@ from typing import Any
 from tensorboard.backend import http_util
 from werkzeug.wrappers import Request, Response
 
-from tensorboard_plugin.actviz import answers, comparisons, downloads, limits, responses, verbatim, wire
+from tensorboard_plugin.actviz import answers, comparisons, diagnosis, downloads, limits, responses, verbatim, wire
 from tensorboard_plugin.actviz.eventfile import DamagedRecordError, Notice
 from tensorboard_plugin.actviz.parameters import BadRequestError
 from tensorboard_plugin.actviz.store import NotLoggedError, Store
@@ -31,7 +31,7 @@ _NO_LOGDIR = Notice(
 _log = logging.getLogger(__name__)
 
 
-HANDLERS: dict[str, answers.Handler] = answers.HANDLERS | comparisons.HANDLERS | verbatim.HANDLERS | downloads.HANDLERS
+HANDLERS: dict[str, answers.Handler] = answers.HANDLERS | comparisons.HANDLERS | diagnosis.HANDLERS | verbatim.HANDLERS | downloads.HANDLERS
 
 
 class Routes:

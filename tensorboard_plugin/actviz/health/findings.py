@@ -45,7 +45,8 @@ class Finding:
         """Return it as JSON, with the link to what shows it."""
         shown = {name: getattr(self, name) for name in self.__slots__ if name not in ("view", "channel")}
         link = {"view": self.view, "layer": self.layer, "step": self.first_step, "channel": self.channel}
-        return {**shown, "evidence": dict(self.evidence), "link": link}
+        evidence = {name: value if np.isfinite(value) else None for name, value in self.evidence.items()}
+        return {**shown, "evidence": evidence, "link": link}
 
 
 class Span(NamedTuple):
