@@ -4,8 +4,8 @@
 
 Each run is logged every 10 steps with a probe of 32 samples, read back from its event file, and examined with the default thresholds.
 A fault is named where the first cascade begins at the expected layer, or at the one that it is made from, at the fault's step or at the
-next logged one, and holds a finding of an expected rule at the expected layer that begins then. False are all findings in a healthy twin, and
-those of a faulty run that begin before the fault.
+next logged one, and holds a finding of an expected rule at the expected layer that begins then. False are all findings in a healthy
+twin, and those of a faulty run that begin before the fault.
 Exit status 1: a fault that was not named, or more than two false findings in all.
 """
 
@@ -190,8 +190,10 @@ def try_one(job: tuple[str, str, int, str]) -> Row:
     with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         place = Path(keep) / f"{task_name}-{fault_name}-{seed}".replace(" ", "_") if keep else Path(temporary)
-        log_run(place / "healthy", task, fault, seed, planted=False)
-        log_run(place / "faulty", task, fault, seed, planted=True)
+        for name in ("healthy", "faulty"):
+            if not (place / name / "done").exists():
+                log_run(place / name, task, fault, seed, planted=name == "faulty")
+                (place / name / "done").touch()
         false += [_told(finding) for finding in examined(place / "healthy").findings]
         health = examined(place / "faulty")
     false += [_told(finding) + " (before the fault)" for finding in health.findings if finding.first_step < fault.at]
@@ -241,7 +243,7 @@ def main() -> int:
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--markdown", type=Path, help="put the table between this file's markers")
-    parser.add_argument("--keep", default="", help="directory to keep the logs in")
+    parser.add_argument("--keep", default="", help="directory to keep the logs in, and to take those from that are there")
     arguments = parser.parse_args()
     jobs = [
         (task, fault, seed, arguments.keep)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from tensorboard_plugin.actviz.health.findings import Finding, Span, layers_with, number, times
 from tensorboard_plugin.actviz.health.history import Array, History
@@ -66,26 +67,29 @@ def _of_inputs(history: History, logs: Array, layer: int, step: int, thresholds:
 
 def _jumps(values: Array, thresholds: Thresholds) -> Iterator[tuple[Span, float, float]]:
     """Yield (span, median before, deviation before) of each jump in log RMS over logged steps."""
+    limit, length = np.log(thresholds.jump), thresholds.history
+    worth = np.ones(len(values), bool)  # where to look closer: no step within the factor of those before it can be one
+    if len(values) > length:
+        worth[length:] = np.abs(values[length:] - np.median(sliding_window_view(values[:-1], length), axis=1)) > limit
+    usual = np.ones(len(values), bool)  # what lies outside of jumps
     place = _LEAST_HISTORY
-    limit = np.log(thresholds.jump)
-    # No step can be far from a median of earlier ones that all are near: most layers end here.
     while place < len(values):
-        before = values[max(0, place - thresholds.history) : place]
-        middle = float(np.median(before))
-        away = values[place] - middle
-        if abs(away) <= limit:
-            place += 1
+        if not worth[place]:
+            place += int(np.argmax(worth[place:])) or len(values)
             continue
+        before = values[:place][usual[:place]][-length:]
+        middle = float(np.median(before))
+        away = abs(values[place] - middle)
         deviation = max(_LEAST_DEVIATION, _NORMAL * float(np.median(np.abs(before - middle))))
-        # A layer that has been moving that way all along does not jump.
-        drifted = float(np.abs(np.diff(before)).max())
-        if abs(away) <= thresholds.jump_deviations * deviation or abs(values[place] - values[place - 1]) <= 2 * drifted:
+        drifts = abs(values[place] - values[place - 1]) <= 2 * np.abs(np.diff(before)).max()  # has been moving that fast all along
+        if away <= limit or away <= thresholds.jump_deviations * deviation or drifts:
             place += 1
             continue
         stays = np.abs(values[place:] - middle) > limit / 2
         gone = _first_run(~stays, thresholds.release)
-        last = np.flatnonzero(stays[:gone])[-1]
-        yield Span(place, place + int(last), gone == len(stays)), middle, deviation
+        usual[place : place + gone] = False
+        worth[place + gone : place + gone + length] = True
+        yield Span(place, place + int(np.flatnonzero(stays[:gone])[-1]), gone == len(stays)), middle, deviation
         place += gone
 
 
@@ -101,14 +105,13 @@ def depth(history: History, thresholds: Thresholds) -> Iterator[Finding]:
     logs = _logs(history)
     if not logs.size:
         return
+    known = ~np.isnan(logs)
     before = np.full_like(logs, np.nan)
-    for layer in range(1, len(logs)):
-        known = ~np.isnan(logs[:layer]).all(axis=0)
-        before[layer, known] = np.nanmedian(logs[:layer, known], axis=0)
+    before[1:] = (np.cumsum(np.where(known, logs, 0), axis=0) / np.cumsum(known, axis=0))[:-1]
     gain = logs - before
     start = np.full((len(logs), 1), np.nan)
     for layer in range(len(logs)):
-        own = logs[layer, ~np.isnan(logs[layer])][: thresholds.history]
+        own = logs[layer, known[layer]][: thresholds.history]
         if len(own) >= _LEAST_HISTORY:
             start[layer] = np.median(own)
     drift = logs - start
@@ -116,7 +119,7 @@ def depth(history: History, thresholds: Thresholds) -> Iterator[Finding]:
         limit, own_limit = np.log(thresholds.depth), np.log(thresholds.drift)
         on = (sign * gain > limit) | ((sign * drift > own_limit) & (sign * gain > limit / 2))
         stay = (sign * gain > 0.8 * limit) | ((sign * drift > 0.8 * own_limit) & (sign * gain > 0.4 * limit))
-        for layer, span in layers_with(history, on, stay, window=thresholds.window, release=thresholds.release, known=~np.isnan(logs)):
+        for layer, span in layers_with(history, on, stay, window=thresholds.window, release=thresholds.release, known=known):
             through = float(np.exp(gain[layer, span.first]))
             evidence = {"rms": float(np.exp(logs[layer, span.first])), "through_depth": through}
             if not np.isnan(start[layer, 0]):
@@ -128,7 +131,7 @@ def depth(history: History, thresholds: Thresholds) -> Iterator[Finding]:
                 layer,
                 span,
                 evidence=evidence,
-                sentence=f"RMS {number(evidence['rms'])}, {times(through)} the median of the layers before it",
+                sentence=f"RMS {number(evidence['rms'])}, {times(through)} the geometric mean of the layers before it",
                 brief=rule,
                 cause="weights that are too small for the depth, or saturated or nearly dead layers before it"
                 if sign < 0

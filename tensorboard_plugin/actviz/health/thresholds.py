@@ -26,7 +26,7 @@ class Thresholds:
     release: int = _threshold(5, 1, 100, "logged steps in a row without it that end a finding")
     dead_channels: float = _threshold(0.9, 0.01, 1, "share of a ReLU's channels that are zero throughout")
     saturated: float = _threshold(0.5, 0.01, 1, "share of a sigmoid's or tanh's values within 1 % of the ends of its range")
-    depth: float = _threshold(1e4, 10, 1e12, "RMS against the median RMS of the layers before it, up or down")
+    depth: float = _threshold(1e4, 10, 1e12, "RMS against the geometric mean of the layers before it, up or down")
     drift: float = _threshold(1e3, 10, 1e12, "RMS against the layer's own first logged steps, up or down")
     jump: float = _threshold(4, 1.1, 1e6, "RMS against the median of the previous logged steps, up or down")
     jump_deviations: float = _threshold(8, 1, 1e3, "the same in median absolute deviations of log RMS")

@@ -112,7 +112,7 @@ def test_a_signal_that_vanishes_through_depth() -> None:
     history = healthy()
     for power, name in enumerate(NAMES):
         history = with_values(history, name, 0, rms=times(1e-3**power))
-    assert [each[:3] for each in found(history)][0] == ("vanishing", "fc", 0)
+    assert next(each[:3] for each in found(history)) == ("vanishing", "fc", 0)
 
 
 def test_a_signal_that_explodes() -> None:
