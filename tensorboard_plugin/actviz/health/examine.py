@@ -32,7 +32,7 @@ MOST_FINDINGS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What is wrong with a run, the first bad layer at the first bad step first.
+    """What is wrong with a run, the first bad layer at the first bad step first; a collection of its findings.
 
     Attributes:
         findings: at most `MOST_FINDINGS`. cascades: how they follow from one another; each finding is in one.
@@ -42,6 +42,15 @@ class Health:
     findings: tuple[Finding, ...]
     cascades: tuple[Cascade, ...]
     left_out: int = 0
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.findings)
+
+    def __len__(self) -> int:
+        return len(self.findings)
+
+    def __str__(self) -> str:
+        return "\n".join(cascade.sentence for cascade in self.cascades) or "no findings"
 
 
 def examine(history: History, thresholds: Thresholds | None = None, only: Collection[str] = RULES) -> Health:
