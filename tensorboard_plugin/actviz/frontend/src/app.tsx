@@ -1,6 +1,7 @@
 // The frame: runs and layers at the left, the view, the time line below.
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
+import { Findings } from "./components/findings";
 import { Help } from "./components/help";
 import { Layers, Search } from "./components/layers";
 import { Notices } from "./components/notices";
@@ -59,6 +60,7 @@ function Instrument() {
         <Runs />
         <Search />
         <Layers height={overview ? quiltHeight(available) : null} />
+        <Findings />
       </aside>
       <main class="main" ref={main}>
         <ViewRow />

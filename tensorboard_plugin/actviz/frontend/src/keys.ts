@@ -1,5 +1,6 @@
 // The keyboard.
 import { firstStep, lastStep, moveChannel, moveLayer, moveStep, swapRuns, toggleFollow, togglePlay } from "./actions";
+import { moveFinding } from "./findings";
 import { helpShown, search, VIEWS, view } from "./state";
 
 const ACTIONS: Readonly<Record<string, (event: KeyboardEvent) => void>> = {
@@ -13,6 +14,8 @@ const ACTIONS: Readonly<Record<string, (event: KeyboardEvent) => void>> = {
   "]": () => moveChannel(1),
   " ": togglePlay,
   f: toggleFollow,
+  n: () => moveFinding(1),
+  N: () => moveFinding(-1),
   x: swapRuns,
   ...Object.fromEntries(
     VIEWS.map((name, index) => [

@@ -1,6 +1,7 @@
 // TensorBoard imports this module into the tab's frame, and calls render().
 import { render as mount } from "preact";
 import { App } from "./app";
+import { followFindings } from "./findings";
 import { listenToKeys } from "./keys";
 import { startPolling } from "./poll";
 import "./style.css";
@@ -21,6 +22,7 @@ export async function render(): Promise<void> {
   followUrl();
   listenToKeys();
   startPolling();
+  followFindings();
   mount(<App />, document.body);
   // So that the keys work without a click first.
   document.body.tabIndex = -1;

@@ -1,6 +1,7 @@
 // The chosen state in the URL, so that a pasted link opens the same picture. It stands in the hash of TensorBoard's page, behind the
 // name of the tab: #actviz&run=lr-0.05&layer=conv1&step=300.
 import { effect } from "@preact/signals";
+import { decodeThresholds, encodeThresholds, thresholds } from "./findings";
 import {
   type ChannelSort,
   type ColormapName,
@@ -84,6 +85,11 @@ const FIELDS: readonly Field[] = [
     STATISTICS.map(([name]) => name),
   ),
   choice<StatScale>("statScale", statScale, ["linear", "log"]),
+  {
+    name: "thresholds",
+    get: () => encodeThresholds(thresholds.value),
+    set: (value) => (thresholds.value = decodeThresholds(value)),
+  },
   {
     name: "follow",
     get: () => (following.value ? "1" : null),

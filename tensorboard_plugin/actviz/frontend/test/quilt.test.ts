@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { stepAxis } from "../src/axis";
-import { laneOf, lastingFault, onScale, STATES, statDomain } from "../src/draw/quilt";
+import { laneOf, onScale, STATES, statDomain } from "../src/draw/quilt";
 import { binOf, columnEdges, valueScale } from "../src/draw/values";
 
 function lane(values: number[], { zero = [] as number[], nonfinite = [] as number[], width = 1000 } = {}) {
@@ -31,15 +31,6 @@ test("where steps are denser than pixels, no extreme and no NaN vanishes", () =>
 test("not logged, all zero, all NaN and partly NaN are told apart", () => {
   const { state } = lane([1, 0, Number.NaN, 2, Number.NaN], { zero: [0, 1], nonfinite: [0, 0, 1, 0.1, Number.NaN] });
   expect([...state].map((each) => STATES[each])).toEqual(["value", "zero", "nonfinite", "some nonfinite", "absent"]);
-});
-
-test("a fault that lasts to the end is named where it begins; one that passes is not", () => {
-  expect(lastingFault(lane([1, 2, 0, 0], { zero: [0, 0, 1, 1] }))).toEqual({ cell: 2, state: "zero" });
-  expect(lastingFault(lane([1, 2, 3, Number.NaN], { nonfinite: [0, 0, 0.1, 1] }))).toEqual({
-    cell: 2,
-    state: "nonfinite",
-  });
-  expect(lastingFault(lane([1, 0, 2], { zero: [0, 1, 0] }))).toBeNull();
 });
 
 test("the domain is of all values: log where all are positive, 0 to 1 for fractions, linear with negatives", () => {

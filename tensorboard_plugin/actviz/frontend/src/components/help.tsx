@@ -8,6 +8,7 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["[ ]", "channel"],
   ["space", "play, pause"],
   ["f", "follow the newest step"],
+  ["n N", "next, former finding"],
   ["1 … 5", "view"],
   ["x", "swap runs A and B"],
   ["/", "search layers"],

@@ -3,6 +3,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { chooseLayer, openLayer } from "../actions";
 import { runColour } from "../colour";
 import { drawSparkline } from "../draw/sparkline";
+import { byLayer, signOf } from "../findings";
 import { shorten } from "../format";
 import { palette } from "../palette";
 import { type LayerRow, rows, rowsScroll, toggleGroup, typeOf } from "../rows";
@@ -36,18 +37,16 @@ export function Search() {
   );
 }
 
-/** What is wrong with a layer in some shown run, in words; null: nothing. */
-function fault(name: string): { sign: string; words: string } | null {
-  for (const { run, letter } of shownRuns.value) {
-    const known = stats.value[run];
-    if (known === undefined) continue;
-    const first = rowOf(known, name, "nonfinite").findIndex((value) => value > 0);
-    if (first >= 0) return { sign: "×", words: `run ${letter}: NaN or infinity from step ${known.steps[first]}` };
-    const zero = rowOf(known, name, "zero");
-    if (zero.length > 0 && zero[zero.length - 1] === 1)
-      return { sign: "⊘", words: `run ${letter}: every value zero at step ${known.steps[zero.length - 1]}` };
-  }
-  return null;
+/** What is wrong with a layer in the shown runs, the worst and then the earliest first. */
+function faults(name: string): { sign: string; severity: string; words: string } | null {
+  const found = byLayer.value.get(name);
+  if (found === undefined) return null;
+  const worst = found.find(({ finding }) => finding.severity === "bad") ?? found[0];
+  if (worst === undefined) return null;
+  const words = found.map(
+    ({ letter, finding }) => `run ${letter}, from step ${finding.first_step}: ${finding.sentence}`,
+  );
+  return { sign: signOf(worst.finding), severity: worst.finding.severity, words: words.join("\n") };
 }
 
 function LayerItem({ row }: { row: LayerRow }) {
@@ -57,7 +56,7 @@ function LayerItem({ row }: { row: LayerRow }) {
   useEffect(() => {
     if (selected) ref.current?.scrollIntoView({ block: "nearest" });
   }, [selected]);
-  const wrong = fault(name);
+  const wrong = faults(name);
   return (
     <button
       type="button"
@@ -72,7 +71,7 @@ function LayerItem({ row }: { row: LayerRow }) {
       title={wrong ? `${name}\n${wrong.words}` : name}
       onClick={() => (selected ? openLayer(name) : chooseLayer(name))}
     >
-      <span class={wrong ? "mark bad" : "mark"} aria-hidden="true">
+      <span class={wrong ? `mark ${wrong.severity}` : "mark"} aria-hidden="true">
         {wrong?.sign ?? "•"}
       </span>
       <span class="name">{shorten(row.label, 24)}</span>

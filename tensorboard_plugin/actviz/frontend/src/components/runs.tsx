@@ -1,5 +1,6 @@
 // Which runs are A and B.
 import { chooseRun } from "../actions";
+import { cascadesOf } from "../findings";
 import { formatCount } from "../format";
 import { type RunLetter, runA, runB, runs } from "../state";
 import { Swatch } from "./frame";
@@ -8,6 +9,7 @@ function RunRow({ letter }: { letter: RunLetter }) {
   const chosen = (letter === "A" ? runA : runB).value;
   const all = runs.value?.runs ?? [];
   const info = all.find((each) => each.run === chosen);
+  const found = chosen === null ? 0 : cascadesOf(chosen);
   return (
     <div class="run-row">
       <Swatch letter={letter} run={chosen} />
@@ -25,7 +27,17 @@ function RunRow({ letter }: { letter: RunLetter }) {
           </option>
         ))}
       </select>
-      {info && <span class="hint">{formatCount(info.steps)} steps</span>}
+      {info && (
+        <span class="hint">
+          {formatCount(info.steps)} steps
+          {found > 0 && (
+            <span class="found" data-testid={`findings-${letter.toLowerCase()}`}>
+              {" · "}
+              {found} {found === 1 ? "finding" : "findings"}
+            </span>
+          )}
+        </span>
+      )}
     </div>
   );
 }

@@ -21,6 +21,7 @@ import {
 } from "../state";
 import { indexOfStep } from "../stats";
 import { Canvas } from "./canvas";
+import { FindingsLane } from "./findings";
 import { Cursors } from "./frame";
 
 const HEIGHT = 87;
@@ -175,6 +176,7 @@ export function TimeLine() {
         aria-hidden="true"
         draw={(context) => drawTimeline(context, axis.value, marks, lanes, palette.value)}
       />
+      <FindingsLane />
       <Cursors />
       {position !== null && (
         <div class="playhead" style={{ left: `${axis.value.x(position)}px` }}>

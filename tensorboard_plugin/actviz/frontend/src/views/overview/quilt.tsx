@@ -5,14 +5,15 @@ import { chooseLayer, openLayer } from "../../actions";
 import { lut, runColour } from "../../colour";
 import { Canvas } from "../../components/canvas";
 import { StepPlot } from "../../components/frame";
-import { drawLane, laneOf, lastingFault, statDomain } from "../../draw/quilt";
+import { drawLane, laneOf, statDomain } from "../../draw/quilt";
+import { byLayer, signOf } from "../../findings";
 import { formatNumber, formatPercent } from "../../format";
 import { FONT, palette } from "../../palette";
 import { rows, rowsHeight } from "../../rows";
 import { axis, dark, layer, mainWidth, type RunLetter, shownRuns, stat, statScale, stats, step } from "../../state";
 import { isFraction, statLabel } from "../../statistics";
 import { indexOfStep, rowOf } from "../../stats";
-import type { LayerInfo } from "../../types";
+import type { Finding, LayerInfo } from "../../types";
 
 /** Limits of the colours: of the whole runs, so that they never move with the step in view. */
 export const domain = computed(() =>
@@ -85,7 +86,7 @@ export function Quilt() {
         continue;
       }
       drawLane(context, lane, scale, place.top, place.height, table, palette.value);
-      drawFault(context, place, lane);
+      drawFaults(context, place);
     }
     canvas.dataset.stat = stat.value;
     canvas.dataset.lanes = String(places.length);
@@ -109,7 +110,7 @@ export function Quilt() {
         <Canvas
           width={width}
           height={height}
-          deps={[lanes, scale]}
+          deps={[lanes, scale, byLayer.value]}
           data-testid="quilt"
           role="img"
           aria-label="Quilt of layers over steps"
@@ -134,15 +135,30 @@ export function Quilt() {
   );
 }
 
-function drawFault(context: CanvasRenderingContext2D, place: LanePlace, lane: ReturnType<typeof laneOf>): void {
-  const fault = lastingFault(lane);
-  const known = stats.value[place.run];
-  if (fault === null || known === undefined) return;
-  const since = known.steps[lane.from[fault.cell] as number] as number;
-  const words = fault.state === "zero" ? `all zero since ${since}` : `NaN or Inf since ${since}`;
-  const x = lane.left[fault.cell] as number;
+/** Signs where faults begin in a lane, and what the last lasting one is, in words. */
+function drawFaults(context: CanvasRenderingContext2D, place: LanePlace): void {
+  const found = (byLayer.value.get(place.info.name) ?? []).filter(({ run }) => run === place.run);
+  const middle = place.top + place.height / 2 + 0.5;
+  const lasting = found.filter(({ finding }) => finding.severity === "bad" && finding.goes_on).pop()?.finding;
+  if (lasting) drawWords(context, lasting, axis.value.x(lasting.first_step), place);
+  for (const { finding } of found) drawSign(context, finding, axis.value.x(finding.first_step), middle);
+}
+
+function drawSign(context: CanvasRenderingContext2D, finding: Finding, x: number, middle: number): void {
+  context.fillStyle = palette.value.bg;
+  context.beginPath();
+  context.arc(x, middle, 6, 0, 2 * Math.PI);
+  context.fill();
+  context.fillStyle = palette.value[finding.severity];
+  context.textAlign = "center";
+  context.fillText(signOf(finding), x, middle);
+  context.textAlign = "left";
+}
+
+function drawWords(context: CanvasRenderingContext2D, finding: Finding, x: number, place: LanePlace): void {
+  const words = `${finding.brief} since ${finding.first_step}`;
   const width = context.measureText(words).width + 8;
-  const at = x + 16 + width <= axis.value.right ? x + 16 : x - width - 4;
+  const at = x + 12 + width <= axis.value.right ? x + 12 : x - width - 8;
   context.fillStyle = palette.value.bg;
   context.fillRect(at, place.top - 1, width, place.height + 2);
   context.fillStyle = palette.value.bad;
