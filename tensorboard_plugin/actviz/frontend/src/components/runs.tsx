@@ -29,10 +29,11 @@ function RunRow({ letter }: { letter: RunLetter }) {
       </select>
       {info && (
         <span class="hint">
-          {formatCount(info.steps)} steps
+          <span class={found > 0 ? "logged" : ""}>
+            {formatCount(info.steps)} steps{found > 0 && " · "}
+          </span>
           {found > 0 && (
             <span class="found" data-testid={`findings-${letter.toLowerCase()}`}>
-              {" · "}
               {found} {found === 1 ? "finding" : "findings"}
             </span>
           )}

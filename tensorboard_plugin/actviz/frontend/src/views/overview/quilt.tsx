@@ -158,7 +158,8 @@ function drawSign(context: CanvasRenderingContext2D, finding: Finding, x: number
 function drawWords(context: CanvasRenderingContext2D, finding: Finding, x: number, place: LanePlace): void {
   const words = `${finding.brief} since ${finding.first_step}`;
   const width = context.measureText(words).width + 8;
-  const at = x + 12 + width <= axis.value.right ? x + 12 : x - width - 8;
+  const at = x + 12;
+  if (at + width > axis.value.right) return; // the sign says it, and the list: words would hide what was before
   context.fillStyle = palette.value.bg;
   context.fillRect(at, place.top - 1, width, place.height + 2);
   context.fillStyle = palette.value.bad;
