@@ -60,17 +60,23 @@ def step_events(record: StepRecord) -> Iterator[tuple[str | None, bytes]]:
         yield name, _event(wire.layer_tag("attention", name), "attention", fields, arrays, when)
     found = record.training.statistics
     yield from _layer_events("layer", found, when, stock_histograms=record.stock_histograms)
-    fields, arrays = _step_parts(found)
+    yield None, _event(wire.run_tag("step"), "step", *step_parts(record), when)
+
+
+def step_parts(record: StepRecord) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    """Return fields and arrays of the ``step`` record."""
+    found = record.training.statistics
+    fields, arrays = _statistics_parts(found)
     if record.probe is not None:
         arrays["probe"] = probe_table(record.probe, list(found.layers))
-    yield None, _event(wire.run_tag("step"), "step", fields | {"evaluating": list(record.evaluating)}, arrays, when)
+    return fields | {"evaluating": list(record.evaluating)}, arrays
 
 
 def gradient_events(found: HostStatistics, step: int, wall_time_s: float) -> Iterator[tuple[str | None, bytes]]:
     """Yield (layer or None, serialised event) of a step's gradients."""
     when = (step, wall_time_s)
     yield from _layer_events("gradient", found, when, stock_histograms=False)
-    yield None, _event(wire.run_tag("gradients"), "gradients", *_step_parts(found), when)
+    yield None, _event(wire.run_tag("gradients"), "gradients", *_statistics_parts(found), when)
 
 
 def probe_table(probe: HostRecording, layers: Sequence[str]) -> npt.NDArray[np.float32]:
@@ -158,7 +164,7 @@ def _layer_arrays(found: LayerStatistics) -> dict[str, npt.NDArray[Any]]:
     return arrays | profile
 
 
-def _step_parts(found: HostStatistics) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+def _statistics_parts(found: HostStatistics) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
     layers = found.layers
     counts = np.array([[each.counts[name] for name in wire.COUNTS] for each in layers.values()], dtype=np.int64)
     moments = np.array([[each.moments[name] for name in wire.MOMENTS] for each in layers.values()], dtype=np.float32)

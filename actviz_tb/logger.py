@@ -6,21 +6,24 @@ import os
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
-from actviz_tb import compiler, distributed, encode, maps, overhead, schedule, selection
-from actviz_tb.errors import ActvizWarning, ArgumentError, ArgumentTypeError, LoggingError
+from actviz_tb import arguments, compiler, distributed, encode, maps, overhead, schedule, selection
+from actviz_tb.errors import ActvizWarning, ArgumentError, ArgumentTypeError, LoggingError, StopTraining
 from actviz_tb.hooks import RootGate, add_pre_hook, is_of_first_replica, is_replica
+from actviz_tb.monitor import Monitor, OnFinding
 from actviz_tb.overhead import Overhead
 from actviz_tb.probe import Probe
 from actviz_tb.recorder import Options, StepRecorder
 from actviz_tb.report import Meter, Report
 from actviz_tb.steps import StepCounter
 from actviz_tb.writer import BackgroundWriter, Nowhere, drain_before_close, open_sink
+from tensorboard_plugin.actviz.health import Thresholds
 from tensorboard_plugin.actviz.version import VERSION
 
 OnError = Literal["warn", "raise"]
@@ -46,6 +49,8 @@ def watch(
     name: str | None = None,
     merge_ranks: bool = False,
     max_overhead: float | None = None,
+    health: Mapping[str, float] | Thresholds | None = None,
+    on_finding: OnFinding | None = None,
     on_error: OnError = "warn",
 ) -> ActivationLogger:
     """Log a model's activations from now on; the training loop stays as it is.
@@ -92,6 +97,11 @@ def watch(
             on, and from then on statistics are of rank 0's share.
         max_overhead: fraction of the training's time that logging may take, such as 0.01: where it is more, the interval is widened,
             by powers of two.
+        health: thresholds of the rules that say what is wrong with the run, by name (``{"jump": 8}``); the tab, `Run.findings` and
+            `on_finding` then start from them. ``docs/health.md`` lists them.
+        on_finding: called with each `Finding` in the training thread, at the first forward after it was found among the last 64 logged
+            steps, or in `flush` or `close`; on the process that writes. It may raise `StopTraining`, which comes out of that
+            forward; any other exception is a fault in logging.
         on_error: ``"warn"``: a fault in logging is reported once and counted, training goes on; ``"raise"``: `LoggingError`.
 
     Returns:
@@ -121,6 +131,8 @@ def watch(
         name=name,
         merge_ranks=merge_ranks,
         max_overhead=max_overhead,
+        health=health,
+        on_finding=on_finding,
         on_error=on_error,
     )
 
@@ -169,6 +181,8 @@ class ActivationLogger:
         name: str | None,
         merge_ranks: bool,
         max_overhead: float | None,
+        health: Mapping[str, float] | Thresholds | None,
+        on_finding: OnFinding | None,
         on_error: OnError,
     ) -> None:
         if not isinstance(model, nn.Module):
@@ -180,7 +194,9 @@ class ActivationLogger:
             raise ArgumentTypeError(f"name={name!r}; expected the model's name, such as 'generator'")
         due = schedule.decades() if every is None else schedule.resolve(every)
         self._steps = StepCounter(step, optimizer)
-        limits = maps.Limits(_whole("samples", samples, 0), _whole("max_channels", max_channels), _whole("max_size", max_size))
+        limits = maps.Limits(
+            arguments.whole("samples", samples, 0), arguments.whole("max_channels", max_channels), arguments.whole("max_size", max_size)
+        )
         selection.select(model, layers)  # tells of a pattern that matches nothing before anything is written
         if probe is None and probe_labels is not None:
             raise ArgumentError("probe_labels without a probe; give both, or leave both out")
@@ -189,6 +205,8 @@ class ActivationLogger:
         if limit is not None and (merge_ranks or (fixed is not None and distributed.is_sharded(model))):
             raise ArgumentError("max_overhead with merge_ranks, or with a probe under FSDP: every rank must log the same steps; use every=")
         merger = distributed.Merger() if merge_ranks else None
+        thresholds = arguments.thresholds(health)
+        self._monitor = None if on_finding is None else Monitor(thresholds, on_finding)
         self._overhead = Overhead(due, every if isinstance(every, int) else None, limit)
         self._on_error = on_error
         self._name = name or ""
@@ -201,7 +219,7 @@ class ActivationLogger:
         self._model = weakref.ref(model)
 
         self._writes = writes = distributed.rank() == 0
-        self._directory = _directory(target)
+        self._directory = arguments.directory(target)
         self._take_over(target)
         self._writer = BackgroundWriter(open_sink(target) if writes else Nowhere())
         _loggers.add(self)
@@ -216,6 +234,7 @@ class ActivationLogger:
             functional=functional,
             stock_tabs=stock_tabs,
             merger=merger,
+            monitor=self._monitor,
         )
         self._recorder = StepRecorder(
             options, fixed, writes=writes, meter=self._meter, overhead=self._overhead, submit=self._writer.submit, on_fault=self._fault
@@ -232,6 +251,7 @@ class ActivationLogger:
             "samples": samples,
             "max_channels": max_channels,
             "max_size": max_size,
+            "health": asdict(thresholds) if health is not None else {},
         }
         self._write_run("session", session, self._steps.next)
 
@@ -285,7 +305,7 @@ class ActivationLogger:
             self._writer.flush()
         except OSError as error:  # of a SummaryWriter whose own thread has failed to write
             self._fault("", error)
-        self._tell_writer_fault()
+        self._tell_news()
 
     def close(self) -> None:
         """Write what is left and stop watching. Idempotent."""
@@ -308,7 +328,7 @@ class ActivationLogger:
         self._recorder.stop()
         self._recorder.end_gradients()
         self._finalizer()
-        self._tell_writer_fault()
+        self._tell_news()
 
     def report(self) -> Report:
         """Return coverage (layers recorded, never called, not recorded and why) and cost (ms and bytes a layer)."""
@@ -330,6 +350,8 @@ class ActivationLogger:
                 self._recorder.stop()  # a forward that an interrupt ended left its hooks behind
             if not model.training or not _is_grad_enabled():
                 return False
+            if self._monitor is not None and self._monitor.found:
+                self._monitor.tell(self._fault)
             new = self._steps.count()
             step = self._steps.current
             assert step is not None
@@ -339,7 +361,7 @@ class ActivationLogger:
             if self._forced:
                 forced = self._forced.pop(0)
                 step = step if forced is None else forced
-            self._tell_writer_fault()
+            self._tell_news()
             if self._writes and distributed.rank() != 0:
                 # Another process writes. There was no process group when watch() was called, and nothing that told the rank.
                 self._writes = self._recorder.writes = False
@@ -350,7 +372,7 @@ class ActivationLogger:
                     "call watch() once the model is sharded"
                 )
             return self._recorder.start(model, called, args, kwargs, step)
-        except LoggingError:
+        except (LoggingError, StopTraining):
             raise
         except Exception as error:
             self._recorder.stop()
@@ -369,10 +391,12 @@ class ActivationLogger:
         event, meter = encode.run_event(kind, fields, step, time.time()), self._meter
         self._writer.submit(lambda: meter.counted([(None, event)]))
 
-    def _tell_writer_fault(self) -> None:
+    def _tell_news(self) -> None:
         fault = self._writer.take_fault()
         if fault is not None:
             self._fault("", fault)
+        if self._monitor is not None:
+            self._monitor.tell(self._fault)
 
     def _fault(self, layer: str, error: Exception) -> None:
         self._meter.faults[layer] += 1
@@ -383,17 +407,3 @@ class ActivationLogger:
         if (layer, type(error).__name__) not in self._told:
             self._told.add((layer, type(error).__name__))
             warnings.warn(f"recording {place} failed, training goes on: {reason}", ActvizWarning, stacklevel=2)
-
-
-def _directory(target: Any) -> str | None:
-    """Return the directory that a path or a writer writes to."""
-    directory = getattr(target, "log_dir", None) or getattr(target, "logdir", None) or target
-    return os.path.realpath(directory) if isinstance(directory, (str, os.PathLike)) else None
-
-
-def _whole(name: str, value: int, least: int = 1) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ArgumentTypeError(f"{name}={value!r} is a {type(value).__name__}; expected a whole number, {least} or more")
-    if value < least:
-        raise ArgumentError(f"{name}={value}; expected {least} or more")
-    return value

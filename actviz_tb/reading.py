@@ -21,7 +21,7 @@ from tensorboard_plugin.actviz import histories, wire
 from tensorboard_plugin.actviz.eventfile import Notice
 from tensorboard_plugin.actviz.health import RULES, Finding, Health, Thresholds, examine, part
 from tensorboard_plugin.actviz.health.history import History
-from tensorboard_plugin.actviz.health.logged import history_of
+from tensorboard_plugin.actviz.health.logged import history_of, thresholds_of
 from tensorboard_plugin.actviz.health.thresholds import NAMES
 from tensorboard_plugin.actviz.limits import TooLargeError
 from tensorboard_plugin.actviz.logdir import parse_logdir
@@ -245,7 +245,7 @@ class Run:
 
         Args:
             rules: names of those to try, of `tensorboard_plugin.actviz.health.RULES`; ``docs/health.md`` describes them.
-            thresholds: others than the defaults, by name.
+            thresholds: others than those that the run was watched with, by name.
 
         Raises:
             ArgumentError: no such rule or threshold, or one out of its bounds.
@@ -254,19 +254,26 @@ class Run:
         unknown = sorted(set(rules).difference(RULES))
         if unknown or isinstance(rules, str):
             raise ArgumentError(f"rules={rules!r}; expected some of {', '.join(RULES)}")
-        return examine(self._history(), _thresholds(thresholds), rules)
+        return examine(self._history(), self._thresholds(thresholds), rules)
 
     def parting(self, other: Run, **thresholds: float) -> tuple[Finding | None, int | None]:
         """Return where this run and another part for good, as a finding, and the first common step at which they are not equal.
 
         Either is None where there is no such step. Raises as `findings` does.
         """
-        return part(self._history(), other._history(), _thresholds(thresholds))
+        return part(self._history(), other._history(), self._thresholds(thresholds))
+
+    def _thresholds(self, given: Mapping[str, float]) -> Thresholds:
+        unknown = sorted(set(given).difference(NAMES))
+        if unknown:
+            raise ArgumentError(f"no threshold {unknown[0]!r}; the nearest names: {nearest(unknown[0], NAMES)}")
+        try:
+            return thresholds_of(self._records._store, self.name, given)[1]
+        except ValueError as error:
+            raise ArgumentError(str(error)) from error
 
     def _history(self) -> History:
         try:
-            with self._records.index():  # tells of a run that is gone
-                pass
             return history_of(self._records._store, self.name)
         except TooLargeError as error:
             raise NotLoggedError(f"run {self.name!r} cannot be examined: {error}") from error
@@ -347,16 +354,6 @@ class Run:
         if not len(found.steps):
             raise NotLoggedError(f"run {self.name!r} has no statistics of single processes; watch(..., merge_ranks=True) records them")
         return Ranks(layer, found.steps.astype(np.int64), found.rms.T, found.absmax.T, found.nonfinite.T)
-
-
-def _thresholds(given: Mapping[str, float]) -> Thresholds:
-    unknown = sorted(set(given).difference(NAMES))
-    if unknown:
-        raise ArgumentError(f"no threshold {unknown[0]!r}; the nearest names: {nearest(unknown[0], NAMES)}")
-    try:
-        return Thresholds(**given)  # type: ignore[arg-type]
-    except ValueError as error:
-        raise ArgumentError(str(error)) from error
 
 
 def _layer_kind(of: str) -> str:

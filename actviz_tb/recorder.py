@@ -21,6 +21,7 @@ from actviz_tb.functions import Functions
 from actviz_tb.gradients import GradientRecording
 from actviz_tb.hooks import ForwardHooks, LayerOutput, OnFault, add_hook
 from actviz_tb.maps import Limits
+from actviz_tb.monitor import Monitor, layers_of
 from actviz_tb.overhead import Overhead
 from actviz_tb.probe import Probe
 from actviz_tb.recording import LayerDescription, PendingStatistics, Recording, Unrecordable
@@ -43,6 +44,7 @@ class Options:
         name: stands before the names of all layers, for a run with several models; empty without.
         layers, limits, gradients, attention, functional, stock_tabs: as for `watch`; limits None: no maps.
         merger: brings the ranks' statistics together, or None.
+        monitor: looks at what is recorded, or None.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Options:
     functional: bool
     stock_tabs: bool
     merger: Merger | None
+    monitor: Monitor | None
 
 
 class StepRecorder:
@@ -291,6 +294,8 @@ class StepRecorder:
         described = self._describe(model, step.recording.layers, number, wall_time_s)
         # The stock Images tab keeps ten pictures a tag.
         stock_images = options.stock_tabs and meter.steps & (meter.steps - 1) == 0
+        monitor = options.monitor
+        layers = [] if monitor is None else layers_of(model, options.name, step.recording.layers)
         labels = None if probed is None or self._probe is None else self._probe.labels
 
         def job() -> list[bytes]:
@@ -304,6 +309,8 @@ class StepRecorder:
                 stock_histograms=options.stock_tabs,
                 stock_images=stock_images,
             )
+            if monitor is not None:
+                monitor.observe(number, *encode.step_parts(record), layers)
             return meter.counted((*described, *encode.step_events(record)))
 
         self._submit(job)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from tensorboard_plugin.actviz import limits, wire
 from tensorboard_plugin.actviz.health.history import STATISTICS, Array, History, Layer
-from tensorboard_plugin.actviz.series import EVERYTHING, Span
+from tensorboard_plugin.actviz.health.thresholds import NAMES, Thresholds
+from tensorboard_plugin.actviz.series import EVERYTHING, Place, Span, StepTable
 from tensorboard_plugin.actviz.store import Store
 
 _RANK_ARRAYS = ("rank_rms", "rank_nonfinite")
@@ -39,6 +41,40 @@ def history_of(store: Store, run: str, span: Span = EVERYTHING) -> History:
         _, records = store.over_steps(run, "step", None, span)
         probe, ranks = _of_records(records, names, steps)
     return History(layers, steps, statistics, probe, ranks[0], ranks[1], evaluating)
+
+
+def history_of_records(layers: Sequence[Layer], records: Sequence[tuple[int, wire.Record]]) -> History:
+    """Return the history that ``step`` records tell by themselves, in ascending steps."""
+    table = StepTable()
+    for sequence, (step, record) in enumerate(records):
+        names = [str(name) for name in record.header["layers"]]
+        arrays = record.arrays
+        place = Place(0, sequence)
+        table.put(step, 0.0, place, later=True, sequence=0, layers=names, counts=arrays["counts"], moments=arrays["moments"])
+    rows = table.order()
+    steps = table.steps(rows)
+    known = [layer.name for layer in layers]
+    statistics = {name: table.statistic(name, rows, known) for name in STATISTICS}
+    probe, ranks = _of_records(records, known, steps)
+    modes = {step: tuple(record.header.get("evaluating", ())) for step, record in records}
+    return History(layers, steps, statistics, probe, ranks[0], ranks[1], [modes[step] for step in steps.tolist()])
+
+
+def thresholds_of(store: Store, run: str, given: Mapping[str, float]) -> tuple[Thresholds, Thresholds]:
+    """Return the thresholds that a run was watched with, and the same with those given in their place.
+
+    Raises:
+        ValueError: a given one is out of its bounds.
+        NotLoggedError: no such run.
+    """
+    with store.run(run) as index:
+        logged = index.session.header.get("health")
+    chosen = {name: value for name, value in logged.items() if name in NAMES} if isinstance(logged, dict) else {}
+    try:
+        own = Thresholds(**chosen)
+    except ValueError:  # of a version with other bounds
+        own = Thresholds()
+    return own, replace(own, **given)  # type: ignore[arg-type]
 
 
 def _of_records(records: Iterable[tuple[int, wire.Record]], names: list[str], steps: Array) -> tuple[dict[str, Array], list[Array]]:

@@ -57,6 +57,9 @@ WHOLE = frozenset(("window", "release", "history", "frozen_window", "warm_up"))
 NAMES = tuple(each.name for each in fields(Thresholds))
 
 
-def described() -> Mapping[str, Mapping[str, Any]]:
-    """Return default, low, high and meaning of each threshold."""
-    return {each.name: {"default": each.default, **each.metadata} for each in fields(Thresholds)}
+def described(defaults: Thresholds, chosen: Thresholds) -> Mapping[str, Mapping[str, Any]]:
+    """Return value, default, low, high and meaning of each threshold."""
+    return {
+        each.name: {"value": getattr(chosen, each.name), "default": getattr(defaults, each.name), **each.metadata}
+        for each in fields(Thresholds)
+    }
