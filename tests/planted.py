@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import shutil
 import sys
 import tempfile
 import time
@@ -171,7 +172,11 @@ def examined(directory: Path) -> Health:
 
 @dataclass(frozen=True)
 class Row:
-    """A faulty run and its healthy twin, see the module's docstring."""
+    """A faulty run, see the module's docstring.
+
+    Attributes:
+        first: the finding that names the fault, or else the first one. sentence: of the first cascade. early: findings before the fault.
+    """
 
     task: str
     fault: str
@@ -179,26 +184,53 @@ class Row:
     first: Finding | None
     named: bool
     sentence: str
+    early: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """Faulty runs of one network from one seed, and what was found in their healthy twins."""
+
+    rows: tuple[Row, ...]
+    healthy: int
     false: tuple[str, ...]
 
 
-def try_one(job: tuple[str, str, int, str]) -> Row:
-    """Log a faulty run and its twin, and examine them."""
-    task_name, fault_name, seed, keep = job
-    task, fault = TASKS[task_name], FAULTS[fault_name]
-    false = []
+def try_all(job: tuple[str, int, tuple[str, ...], str]) -> Result:
+    """Log the runs of (network, seed, faults), and examine them; a healthy run is the twin of all faults in the same kind of network.
+
+    The last part is a directory to keep the logs in, and to take those from that are there, or empty.
+    """
+    task_name, seed, names, keep = job
+    task = TASKS[task_name]
+    rows, twins = [], {}
     with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        place = Path(keep) / f"{task_name}-{fault_name}-{seed}".replace(" ", "_") if keep else Path(temporary)
-        for name in ("healthy", "faulty"):
-            if not (place / name / "done").exists():
-                log_run(place / name, task, fault, seed, planted=name == "faulty")
-                (place / name / "done").touch()
-        false += [_told(finding) for finding in examined(place / "healthy").findings]
-        health = examined(place / "faulty")
-    false += [_told(finding) + " (before the fault)" for finding in health.findings if finding.first_step < fault.at]
-    sentence = health.cascades[0].sentence if health.cascades else ""
-    return Row(task_name, fault_name, seed, *_named(health, fault, task), sentence, tuple(false))
+        place = Path(keep or temporary) / f"{task_name}-{seed}".replace(" ", "_")
+        for name in names:
+            fault = FAULTS[name]
+            kind = f"healthy-{fault.activation.__name__}{'-half' if fault.half else ''}"  # type: ignore[attr-defined]
+            if kind not in twins or twins[kind].last < fault.last:
+                twins[kind] = fault
+            health = _logged(place / name, task, fault, seed, planted=True)
+            early = tuple(_told(finding) for finding in health.findings if finding.first_step < fault.at)
+            sentence = health.cascades[0].sentence if health.cascades else ""
+            rows.append(Row(task_name, name, seed, *_named(health, fault, task), sentence, early))
+        false = [
+            f"{task_name}, seed {seed}, {kind}: {_told(finding)}"
+            for kind, fault in twins.items()
+            for finding in _logged(place / kind, task, fault, seed, planted=False).findings
+        ]
+    return Result(tuple(rows), len(twins), tuple(false))
+
+
+def _logged(directory: Path, task: Task, fault: Fault, seed: int, *, planted: bool) -> Health:
+    done = directory / "done"
+    if not done.exists():
+        shutil.rmtree(directory, ignore_errors=True)
+        log_run(directory, task, fault, seed, planted=planted)
+        done.touch()
+    return examined(directory)
 
 
 def _named(health: Health, fault: Fault, task: Task) -> tuple[Finding | None, bool]:
@@ -225,14 +257,14 @@ def possible(task: str, fault: str) -> bool:
 
 def table(rows: list[Row]) -> str:
     """Return the results in Markdown."""
-    lines = ["| network | planted | expected | seed | found | at | told | false |", "|---|---|---|---|---|---|---|---|"]
+    lines = ["| network | planted | expected | seed | found | at | told as | before |", "|---|---|---|---|---|---|---|---|"]
     for row in rows:
         task, fault = TASKS[row.task], FAULTS[row.fault]
         expected = f"{' or '.join(fault.rules)}: `{fault.layer(task)[0]}`, {fault.at}"
         seen = "nothing" if row.first is None else f"{row.first.rule}: `{row.first.layer}`"
         at = "" if row.first is None else str(row.first.first_step)
         wrong = "" if row.named else " **not as expected**"
-        lines.append(f"| {row.task} | {fault.what} | {expected} | {row.seed} | {seen}{wrong} | {at} | {row.sentence} | {len(row.false)} |")
+        lines.append(f"| {row.task} | {fault.what} | {expected} | {row.seed} | {seen}{wrong} | {at} | {row.sentence} | {len(row.early)} |")
     return "\n".join(lines)
 
 
@@ -246,21 +278,26 @@ def main() -> int:
     parser.add_argument("--keep", default="", help="directory to keep the logs in, and to take those from that are there")
     arguments = parser.parse_args()
     jobs = [
-        (task, fault, seed, arguments.keep)
+        (task, seed, tuple(fault for fault in arguments.only if possible(task, fault)), arguments.keep)
         for task in arguments.tasks
-        for fault in arguments.only
-        if possible(task, fault)
         for seed in arguments.seeds
     ]
     started = time.monotonic()
+    rows: list[Row] = []
+    healthy, false = 0, []
     with multiprocessing.get_context("spawn").Pool(arguments.jobs) as pool:
-        rows = []
-        for row in pool.imap(try_one, jobs):
-            rows.append(row)
-            print("ok " if row.named else "BAD", row.task, row.fault, row.seed, row.sentence, *row.false, sep=" | ", flush=True)
-    named, false = sum(row.named for row in rows), [each for row in rows for each in row.false]
-    summary = f"{named} of {len(rows)} faults named; {len(false)} false findings in {2 * len(rows)} runs"
-    print(summary, f"({time.monotonic() - started:.0f} s)")
+        for result in pool.imap(try_all, jobs):
+            rows += result.rows
+            healthy += result.healthy
+            false += [*result.false, *(f"{row.task}, seed {row.seed}, {row.fault}: {each}" for row in result.rows for each in row.early)]
+            for row in result.rows:
+                print("ok " if row.named else "BAD", row.task, row.fault, row.seed, row.sentence, *row.early, sep=" | ", flush=True)
+    rows.sort(key=lambda row: (arguments.tasks.index(row.task), arguments.only.index(row.fault), row.seed))
+    named = sum(row.named for row in rows)
+    summary = (
+        f"{named} of {len(rows)} faults named; {len(false)} false findings in {healthy} healthy runs and before the faults in the others"
+    )
+    print(summary, *false, f"({time.monotonic() - started:.0f} s)", sep="\n")
     if arguments.markdown:
         start, end = "<!-- planted: begin -->", "<!-- planted: end -->"
         before, _, rest = arguments.markdown.read_text().partition(start)

@@ -9,9 +9,10 @@ import pytest
 
 
 def _try(task: str, fault: str, seed: int) -> None:
-    row = planted.try_one((task, fault, seed, ""))
+    result = planted.try_all((task, seed, (fault,), ""))
+    (row,) = result.rows
     assert row.named, (row.first, row.sentence)
-    assert row.false == ()
+    assert (row.early, result.false) == ((), ())
 
 
 @pytest.mark.parametrize("fault", ["dead", "mode", "saturated"])
