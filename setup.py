@@ -47,7 +47,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.10",
     # Listed by hand: a search would find node_modules. tensorboard_plugin is a namespace package, without __init__.py.
-    packages=["actviz_tb", "tensorboard_plugin.actviz"],
+    packages=["actviz_tb", "tensorboard_plugin.actviz", "tensorboard_plugin.actviz.health"],
     ext_modules=[NATIVE],
     package_data={
         "actviz_tb": ["py.typed"],

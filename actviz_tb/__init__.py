@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         LoggingError,
         NotLoggedError,
         RecordError,
+        StopTraining,
     )
     from actviz_tb.logger import ActivationLogger, watch
     from actviz_tb.propagation import Activation, Activations, activation_propagation, capture, visualize_activation
@@ -44,6 +45,7 @@ __all__ = [
     "RecordError",
     "Report",
     "Run",
+    "StopTraining",
     "__version__",
     "activation_propagation",
     "capture",
@@ -65,6 +67,7 @@ _HOMES = {
         "LoggingError",
         "NotLoggedError",
         "RecordError",
+        "StopTraining",
     ),
     "logger": ("ActivationLogger", "watch"),
     "reading": ("Log", "Run", "read"),

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from typing import Any
 
-from actviz_tb.errors import ArgumentError, ArgumentTypeError
+from actviz_tb.errors import ArgumentError, ArgumentTypeError, nearest
+from tensorboard_plugin.actviz.health import Thresholds
+from tensorboard_plugin.actviz.health.thresholds import NAMES
 
 
 def whole(name: str, value: int, least: int = 1) -> int:
@@ -39,3 +42,18 @@ def directory(target: Any) -> str | None:
     """Return the directory that a path or a writer writes to."""
     found = getattr(target, "log_dir", None) or getattr(target, "logdir", None) or target
     return os.path.realpath(found) if isinstance(found, (str, os.PathLike)) else None
+
+
+def thresholds(health: object) -> Thresholds:
+    """Return the thresholds that ``health`` gives; None: the defaults."""
+    if health is None or isinstance(health, Thresholds):
+        return health or Thresholds()
+    if not isinstance(health, Mapping):
+        raise ArgumentTypeError(f"health={health!r} is a {type(health).__name__}; expected thresholds by name, such as {{'jump': 8}}")
+    unknown = sorted(str(name) for name in health if name not in NAMES)
+    if unknown:
+        raise ArgumentError(f"health has no threshold {unknown[0]!r}; the nearest names: {nearest(unknown[0], NAMES)}")
+    try:
+        return Thresholds(**health)
+    except ValueError as error:
+        raise ArgumentError(f"health: {error}") from error

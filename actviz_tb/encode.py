@@ -24,6 +24,7 @@ class StepRecord:
         training: statistics of the training forward, and its maps when there is no probe.
         probe: maps of the probe, or None.
         labels: of the samples, or None. tokens: of each sample or None, or None altogether.
+        evaluating: see `wire`, record ``step``.
         stock_histograms, stock_images: also write what TensorBoard's own tabs show.
     """
 
@@ -33,6 +34,7 @@ class StepRecord:
     probe: HostRecording | None
     labels: Sequence[str] | None
     tokens: Sequence[Sequence[str] | None] | None
+    evaluating: Sequence[str]
     stock_histograms: bool
     stock_images: bool
 
@@ -58,23 +60,51 @@ def step_events(record: StepRecord) -> Iterator[tuple[str | None, bytes]]:
         fields = {"layer": name, **_maps_fields(attended.maps, source), "queries": attended.queries}
         arrays = {**_maps_arrays(attended.maps), "entropy": attended.entropy, "largest_logit": attended.largest_logit}
         yield name, _event(wire.layer_tag("attention", name), "attention", fields, arrays, when)
-    yield from _statistics_events("layer", "step", record.training.statistics, when, stock_histograms=record.stock_histograms)
+    found = record.training.statistics
+    yield from _layer_events("layer", found, when, stock_histograms=record.stock_histograms)
+    yield None, _event(wire.run_tag("step"), "step", *step_parts(record), when)
+
+
+def step_parts(record: StepRecord) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    """Return fields and arrays of the ``step`` record."""
+    found = record.training.statistics
+    fields, arrays = _statistics_parts(found)
+    if record.probe is not None:
+        arrays["probe"] = probe_table(record.probe, list(found.layers))
+    return fields | {"evaluating": list(record.evaluating)}, arrays
 
 
 def gradient_events(found: HostStatistics, step: int, wall_time_s: float) -> Iterator[tuple[str | None, bytes]]:
     """Yield (layer or None, serialised event) of a step's gradients."""
-    return _statistics_events("gradient", "gradients", found, (step, wall_time_s), stock_histograms=False)
+    when = (step, wall_time_s)
+    yield from _layer_events("gradient", found, when, stock_histograms=False)
+    yield None, _event(wire.run_tag("gradients"), "gradients", *_statistics_parts(found), when)
 
 
-def _statistics_events(
-    layer_kind: str, run_kind: str, found: HostStatistics, when: tuple[int, float], *, stock_histograms: bool
+def probe_table(probe: HostRecording, layers: Sequence[str]) -> npt.NDArray[np.float32]:
+    """Return the array ``probe`` of a ``step`` record, [L, len(wire.PROBE)]; the Gram matrix G of n samples tells variance and
+    participation ratio, tr(G)^2 / |G|^2, without its eigenvalues."""
+    table = np.full((len(layers), len(wire.PROBE)), np.nan, np.float32)
+    for row, name in enumerate(layers):
+        size, gram = probe.sizes.get(name), probe.grams.get(name)
+        if size is not None:
+            table[row, 0] = size.rms
+        if size is not None and gram is not None:
+            squares = np.square(gram, dtype=np.float64).sum()
+            total = gram.trace(dtype=np.float64)
+            table[row, 1] = total / (len(gram) * max(1, size.features))
+            table[row, 2] = total**2 / squares if 0 < squares < np.inf else np.nan
+    return table
+
+
+def _layer_events(
+    layer_kind: str, found: HostStatistics, when: tuple[int, float], *, stock_histograms: bool
 ) -> Iterator[tuple[str | None, bytes]]:
     for name, layer in found.layers.items():
         fields = {"layer": name, "sampled_every": found.sampled_every[name]}
         yield name, _event(wire.layer_tag(layer_kind, name), layer_kind, fields, _layer_arrays(layer), when)
         if stock_histograms and len(layer.bins):
             yield name, wire.histogram_event(name, layer.bins, layer.bin_counts, *when).SerializeToString()
-    yield None, _event(wire.run_tag(run_kind), run_kind, *_step_parts(found), when)
 
 
 def glance_event(step: int, wall_time_s: float, layers: Sequence[str], cells: npt.NDArray[np.void]) -> bytes:
@@ -159,7 +189,7 @@ def _layer_arrays(found: LayerStatistics) -> dict[str, npt.NDArray[Any]]:
     return arrays | profile
 
 
-def _step_parts(found: HostStatistics) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+def _statistics_parts(found: HostStatistics) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
     layers = found.layers
     counts = np.array([[each.counts[name] for name in wire.COUNTS] for each in layers.values()], dtype=np.int64)
     moments = np.array([[each.moments[name] for name in wire.MOMENTS] for each in layers.values()], dtype=np.float32)

@@ -39,6 +39,10 @@ class LoggingError(ActvizError, RuntimeError):
     """Recording a step failed, and ``on_error="raise"`` asked to be told at once."""
 
 
+class StopTraining(ActvizError):
+    """To be raised by a callback given to ``watch(on_finding=...)``: ends the training. It comes out of the model's next forward."""
+
+
 class ActvizWarning(UserWarning):
     """Something was not recorded, or cannot be read; what remains goes on. Each kind of fault is reported once a layer or record."""
 

@@ -311,7 +311,17 @@ class FlightRecorder:
             events: list[tuple[str | None, bytes]] = [(None, encode.glance_event(*each)) for each in glanced]
             if pending is not None:
                 # Of the same step as the last one: of what is in both, the later record is read.
-                record = encode.StepRecord(step, wall_time_s, pending.to_host(), None, None, stock, stock_images=False)
+                record = encode.StepRecord(
+                    step=step,
+                    wall_time_s=wall_time_s,
+                    training=pending.to_host(),
+                    probe=None,
+                    labels=None,
+                    tokens=None,
+                    evaluating=(),
+                    stock_histograms=stock,
+                    stock_images=False,
+                )
                 events += encode.step_events(record)
             events += [(None, encode.run_event("mark", {"text": text}, step, wall_time_s)) for text in marks]
             return meter.counted(events)

@@ -6,22 +6,25 @@ import os
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from actviz_tb import arguments, compiler, distributed, encode, maps, overhead, schedule, selection
-from actviz_tb.errors import ActvizWarning, ArgumentError, ArgumentTypeError, LoggingError
+from actviz_tb.errors import ActvizWarning, ArgumentError, ArgumentTypeError, LoggingError, StopTraining
 from actviz_tb.flight import FlightRecorder
 from actviz_tb.hooks import RootGate, add_pre_hook, is_of_first_replica, is_replica
+from actviz_tb.monitor import Monitor, OnFinding
 from actviz_tb.overhead import Overhead
 from actviz_tb.probe import Probe
 from actviz_tb.recorder import Options, StepRecorder
 from actviz_tb.report import Meter, Report
 from actviz_tb.steps import StepCounter
 from actviz_tb.writer import BackgroundWriter, Nowhere, drain_before_close, open_sink
+from tensorboard_plugin.actviz.health import Thresholds
 from tensorboard_plugin.actviz.version import VERSION
 
 OnError = Literal["warn", "raise"]
@@ -49,6 +52,8 @@ def watch(
     max_overhead: float | None = None,
     recorder: int | None = None,
     recorder_factor: float = 10.0,
+    health: Mapping[str, float] | Thresholds | None = None,
+    on_finding: OnFinding | None = None,
     on_error: OnError = "warn",
 ) -> ActivationLogger:
     """Log a model's activations from now on; the training loop stays as it is.
@@ -99,6 +104,11 @@ def watch(
             not due, and write them when something breaks: a value that is not finite, an RMS that jumps, an exception in forward or
             backward. Reads each output once a step. A compiled model keeps its graph, and shows only what it puts out.
         recorder_factor: an RMS jumps where it is more than this factor times what it was in over half of those steps.
+        health: thresholds of the rules that say what is wrong with the run, by name (``{"jump": 8}``); the tab, `Run.findings` and
+            `on_finding` then start from them. ``docs/health.md`` lists them.
+        on_finding: called with each `Finding` in the training thread, at the first forward after it was found among the last 64 logged
+            steps, or in `flush` or `close`; on the process that writes. It may raise `StopTraining`, which comes out of that
+            forward; any other exception is a fault in logging.
         on_error: ``"warn"``: a fault in logging is reported once and counted, training goes on; ``"raise"``: `LoggingError`.
 
     Returns:
@@ -159,6 +169,8 @@ class ActivationLogger:
         max_overhead: float | None,
         recorder: int | None,
         recorder_factor: float,
+        health: Mapping[str, float] | Thresholds | None,
+        on_finding: OnFinding | None,
         on_error: OnError,
     ) -> None:
         if not isinstance(model, nn.Module):
@@ -182,6 +194,8 @@ class ActivationLogger:
         if limit is not None and (merge_ranks or (fixed is not None and distributed.is_sharded(model))):
             raise ArgumentError("max_overhead with merge_ranks, or with a probe under FSDP: every rank must log the same steps; use every=")
         merger = distributed.Merger() if merge_ranks else None
+        thresholds = arguments.thresholds(health)
+        self._monitor = None if on_finding is None else Monitor(thresholds, on_finding)
         self._overhead = Overhead(due, every if isinstance(every, int) else None, limit)
         self._on_error = on_error
         self._name = name or ""
@@ -209,6 +223,7 @@ class ActivationLogger:
             functional=functional,
             stock_tabs=stock_tabs,
             merger=merger,
+            monitor=self._monitor,
         )
         self._recorder = StepRecorder(
             options, fixed, writes=writes, meter=self._meter, overhead=self._overhead, submit=self._writer.submit, on_fault=self._fault
@@ -230,6 +245,7 @@ class ActivationLogger:
             "samples": samples,
             "max_channels": max_channels,
             "max_size": max_size,
+            "health": asdict(thresholds) if health is not None else {},
         }
         self._write_run("session", session, self._steps.next)
 
@@ -283,7 +299,7 @@ class ActivationLogger:
             self._writer.flush()
         except OSError as error:  # of a SummaryWriter whose own thread has failed to write
             self._fault("", error)
-        self._tell_writer_fault()
+        self._tell_news()
 
     def close(self) -> None:
         """Write what is left and stop watching. Idempotent."""
@@ -308,7 +324,7 @@ class ActivationLogger:
         self._recorder.stop()
         self._recorder.end_gradients()
         self._finalizer()
-        self._tell_writer_fault()
+        self._tell_news()
 
     def report(self) -> Report:
         """Return coverage (layers recorded, never called, not recorded and why) and cost (ms and bytes a layer)."""
@@ -330,6 +346,8 @@ class ActivationLogger:
                 self._recorder.stop()  # a forward that an interrupt ended left its hooks behind
             if not model.training or not _is_grad_enabled():
                 return False
+            if self._monitor is not None and self._monitor.found:
+                self._monitor.tell(self._fault)
             new = self._steps.count()
             step = self._steps.current
             assert step is not None
@@ -341,7 +359,7 @@ class ActivationLogger:
             if flight is not None and self._writes:
                 flight.begin(called, args, step, new=new, logged=logged, compiled=self._gate.compiled)
             return logged
-        except LoggingError:
+        except (LoggingError, StopTraining):
             raise
         except Exception as error:
             self._recorder.stop()
@@ -353,7 +371,7 @@ class ActivationLogger:
         if self._forced:
             forced = self._forced.pop(0)
             step = step if forced is None else forced
-        self._tell_writer_fault()
+        self._tell_news()
         if self._writes and distributed.rank() != 0:
             # Another process writes. There was no process group when watch() was called, and nothing that told the rank.
             self._writes = self._recorder.writes = False
@@ -380,10 +398,12 @@ class ActivationLogger:
         event, meter = encode.run_event(kind, fields, step, time.time()), self._meter
         self._writer.submit(lambda: meter.counted([(None, event)]))
 
-    def _tell_writer_fault(self) -> None:
+    def _tell_news(self) -> None:
         fault = self._writer.take_fault()
         if fault is not None:
             self._fault("", fault)
+        if self._monitor is not None:
+            self._monitor.tell(self._fault)
 
     def _fault(self, layer: str, error: Exception) -> None:
         self._meter.faults[layer] += 1

@@ -7,7 +7,7 @@ files when it is asked for, and not kept.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal, SupportsIndex
 
 import numpy as np
@@ -19,6 +19,11 @@ from actviz_tb.lookup import RunRecords, Teller, last, listed, whole_step
 from actviz_tb.results import Attention, Channels, Gram, Histogram, Histograms, Inputs, Int64, Maps, Ranks, Stats, Table
 from tensorboard_plugin.actviz import histories, wire
 from tensorboard_plugin.actviz.eventfile import Notice
+from tensorboard_plugin.actviz.health import RULES, Finding, Health, Thresholds, examine, part
+from tensorboard_plugin.actviz.health.history import History
+from tensorboard_plugin.actviz.health.logged import history_of, thresholds_of
+from tensorboard_plugin.actviz.health.thresholds import NAMES
+from tensorboard_plugin.actviz.limits import TooLargeError
 from tensorboard_plugin.actviz.logdir import parse_logdir
 from tensorboard_plugin.actviz.runindex import RunIndex
 from tensorboard_plugin.actviz.series import COLUMNS, EVERYTHING, StepTable, within
@@ -228,6 +233,50 @@ class Run:
             rows = table.order()
             layers = index.layer_names()
             return Table(statistic, of, table.steps(rows), tuple(layers), table.statistic(statistic, rows, layers).T)
+
+    # What is wrong
+
+    def findings(self, *, rules: Collection[str] = RULES, **thresholds: float) -> Health:
+        """Return what is wrong with the run: the findings, in the order in which they began, and how they follow from one another::
+
+            for finding in run.findings(jump=8):
+                print(finding.first_step, finding.layer, finding.sentence)
+            print(run.findings())    # conv2 jumped at 315, relu2 dead from 330, fc NaN from 565
+
+        Args:
+            rules: names of those to try, of `tensorboard_plugin.actviz.health.RULES`; ``docs/health.md`` describes them.
+            thresholds: others than those that the run was watched with, by name.
+
+        Raises:
+            ArgumentError: no such rule or threshold, or one out of its bounds.
+            NotLoggedError: the log is too large for it.
+        """
+        unknown = sorted(set(rules).difference(RULES))
+        if unknown or isinstance(rules, str):
+            raise ArgumentError(f"rules={rules!r}; expected some of {', '.join(RULES)}")
+        return examine(self._history(), self._thresholds(thresholds), rules)
+
+    def parting(self, other: Run, **thresholds: float) -> tuple[Finding | None, int | None]:
+        """Return where this run and another part for good, as a finding, and the first common step at which they are not equal.
+
+        Either is None where there is no such step. Raises as `findings` does.
+        """
+        return part(self._history(), other._history(), self._thresholds(thresholds))
+
+    def _thresholds(self, given: Mapping[str, float]) -> Thresholds:
+        unknown = sorted(set(given).difference(NAMES))
+        if unknown:
+            raise ArgumentError(f"no threshold {unknown[0]!r}; the nearest names: {nearest(unknown[0], NAMES)}")
+        try:
+            return thresholds_of(self._records._store, self.name, given)[1]
+        except ValueError as error:
+            raise ArgumentError(str(error)) from error
+
+    def _history(self) -> History:
+        try:
+            return history_of(self._records._store, self.name)
+        except TooLargeError as error:
+            raise NotLoggedError(f"run {self.name!r} cannot be examined: {error}") from error
 
     # One record each
 

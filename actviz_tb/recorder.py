@@ -21,6 +21,7 @@ from actviz_tb.functions import Functions
 from actviz_tb.gradients import GradientRecording
 from actviz_tb.hooks import ForwardHooks, LayerOutput, OnFault, add_hook
 from actviz_tb.maps import Limits
+from actviz_tb.monitor import Monitor, layers_of
 from actviz_tb.overhead import Overhead
 from actviz_tb.probe import Probe
 from actviz_tb.recording import LayerDescription, PendingStatistics, Recording, Unrecordable
@@ -29,6 +30,8 @@ from actviz_tb.selection import SelectedModule
 from actviz_tb.statistics import Scratch
 from actviz_tb.writer import Job
 
+_MODAL = (nn.modules.batchnorm._NormBase, nn.modules.dropout._DropoutNd)
+"""Modules whose output depends on the mode that they are in."""
 MAX_AWAITED = 8
 """So many forwards may await their backward and still be recorded where it is interrupted; those that are not have no limit."""
 
@@ -41,6 +44,7 @@ class Options:
         name: stands before the names of all layers, for a run with several models; empty without.
         layers, limits, gradients, attention, functional, stock_tabs: as for `watch`; limits None: no maps.
         merger: brings the ranks' statistics together, or None.
+        monitor: looks at what is recorded, or None.
     """
 
     name: str
@@ -51,6 +55,7 @@ class Options:
     functional: bool
     stock_tabs: bool
     merger: Merger | None
+    monitor: Monitor | None
 
 
 class StepRecorder:
@@ -135,6 +140,7 @@ class StepRecorder:
             *self._observers(recording, selected, observed, alone, gradients),
             recording,
             probed,
+            [each.name for each in observed if not each.module.training and isinstance(each.module, _MODAL)],
             step,
             time.time(),
             lambda: self._finish(model),
@@ -287,10 +293,16 @@ class StepRecorder:
             meter.add_layer(name, seconds)
         meter.steps += 1
         probed = None if step.probed is None else step.probed.start_transfer()
-        number, wall_time_s = step.number, step.wall_time_s  # the job, which another thread runs, must hold neither model nor logger
+        number, wall_time_s, evaluating = (
+            step.number,
+            step.wall_time_s,
+            step.evaluating,
+        )  # the job, which another thread runs, must hold neither model nor logger
         described = self._describe(model, step.recording.layers, number, wall_time_s)
         # The stock Images tab keeps ten pictures a tag.
         stock_images = options.stock_tabs and meter.steps & (meter.steps - 1) == 0
+        monitor = options.monitor
+        layers = [] if monitor is None else layers_of(model, options.name, step.recording.layers)
         labels = None if probed is None or self._probe is None else self._probe.labels
         tokens = None if probed is None or self._probe is None else self._probe.tokens
 
@@ -302,9 +314,12 @@ class StepRecorder:
                 probe=None if probed is None else probed.to_host(),
                 labels=labels,
                 tokens=tokens,
+                evaluating=evaluating,
                 stock_histograms=options.stock_tabs,
                 stock_images=stock_images,
             )
+            if monitor is not None:
+                monitor.observe(number, *encode.step_parts(record), layers)
             return meter.counted((*described, *encode.step_events(record)))
 
         self._submit(job)
@@ -321,12 +336,12 @@ class StepRecorder:
 
         It comes with None, as the event of no single layer.
         """
-        signature = [layer.signature() for layer in layers]
+        own = selection.unwrapped(model)
+        signature = [layer.signature() for layer in layers], [each.requires_grad for each in own.parameters()]
         if signature == self._model_signature:
             return []
         self._model_signature = signature
         name = self._options.name
-        own = selection.unwrapped(model)
         modules = [
             {
                 "path": path,
@@ -337,7 +352,8 @@ class StepRecorder:
             if not selection.is_wrapper(module)
         ]
         parameters = {module["path"]: module["parameters"] for module in modules}
-        listed = [{**asdict(layer), "parameters": parameters.get(layer.path, 0)} for layer in layers]
+        trained = {path for path, module in selection.named_modules(own, name) if any(each.requires_grad for each in module.parameters())}
+        listed = [{**asdict(layer), "parameters": parameters.get(layer.path, 0), "trained": layer.path in trained} for layer in layers]
         return [(None, encode.model_event(selection.class_name(own), name, listed, modules, step, wall_time_s))]
 
 
@@ -355,6 +371,7 @@ class _Step:
         functions: Functions,
         recording: Recording,
         probed: Recording | None,
+        evaluating: list[str],
         number: int,
         wall_time_s: float,
         on_end: Callable[[], None],
@@ -362,6 +379,7 @@ class _Step:
         self.hooks = hooks
         self.recording = recording
         self.probed = probed
+        self.evaluating = evaluating
         self.number = number
         self.wall_time_s = wall_time_s
         self.before_s = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -108,7 +109,16 @@ class HostRecording:
     statistics: HostStatistics
     maps: dict[str, HostMaps]
     grams: dict[str, Array]
+    sizes: dict[str, ProbeSize]
     attention: dict[str, HostAttention]
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeSize:
+    """How large a layer's output for the probe was: root mean square [], and values a sample."""
+
+    rms: Array
+    features: int
 
 
 class PendingStatistics:
@@ -149,6 +159,7 @@ class Recording:
     summaries: dict[str, ActivationSummary] = field(default_factory=dict)
     _maps: dict[str, tuple[Maps, tuple[int, ...]]] = field(default_factory=dict)
     _grams: dict[str, Tensor] = field(default_factory=dict)
+    _sizes: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
     _attention: dict[str, Attention] = field(default_factory=dict)
     _returned: list[weakref.ref[Tensor]] = field(default_factory=list)
 
@@ -179,6 +190,8 @@ class Recording:
         if self.gram_samples is not None:
             with _exactly(tensor):
                 gram = centred_gram(tensor, self.gram_samples)
+                rms = torch.linalg.vector_norm(tensor, dtype=torch.float32) / math.sqrt(tensor.numel())
+            self._sizes[name] = rms, tensor.numel() // self.gram_samples
             if gram is not None:
                 self._grams[name] = gram
         shape, dtype = tuple(tensor.shape), str(output.tensor.dtype).removeprefix("torch.")
@@ -257,7 +270,7 @@ class Recording:
     @outputs.outside_transforms
     def start_transfer(self) -> PendingRecording:
         """Begin to bring all that was collected to the host."""
-        return PendingRecording(PendingStatistics(self.summaries), self._maps, self._grams, self._attention)
+        return PendingRecording(PendingStatistics(self.summaries), self._maps, self._grams, self._sizes, self._attention)
 
 
 class PendingRecording:
@@ -268,15 +281,18 @@ class PendingRecording:
         pending: PendingStatistics,
         maps: Mapping[str, tuple[Maps, tuple[int, ...]]],
         grams: Mapping[str, Tensor],
+        sizes: Mapping[str, tuple[Tensor, int]],
         attended: Mapping[str, Attention],
     ) -> None:
         self.statistics = pending
         self._maps = maps
         self._grams = grams
+        self._sizes = sizes
         self._attention = attended
         parts: Iterable[Sequence[Tensor | Array]] = (
             *(extracted.parts() for extracted, _ in maps.values()),
             *((gram,) for gram in grams.values()),
+            *((rms,) for rms, _ in sizes.values()),
             *(each.parts() for each in attended.values()),
         )
         self._transfer = Transfer([tensor for part in parts for tensor in part])
@@ -294,12 +310,13 @@ class PendingRecording:
 
         maps = {name: host_maps(*kept) for name, kept in self._maps.items()}
         grams = {name: next(arrays) for name in self._grams}
+        sizes = {name: ProbeSize(next(arrays), features) for name, (_, features) in self._sizes.items()}
         attended = {}
         for name, each in self._attention.items():
             found = HostAttention(host_maps(each.maps, each.shape), next(arrays), next(arrays), each.queries)
             if each.proof is None or next(arrays):
                 attended[name] = found
-        return HostRecording(self.statistics.to_host() if merged is None else merged, maps, grams, attended)
+        return HostRecording(self.statistics.to_host() if merged is None else merged, maps, grams, sizes, attended)
 
 
 def _exactly(tensor: Tensor) -> ExitStack:

@@ -40,7 +40,7 @@ def test_wire_imports_the_standard_library_numpy_isal_and_tensorboards_protos_on
     assert all(name.startswith("tensorboard.compat.proto") for name in names if name.startswith("tensorboard"))
 
 
-@pytest.mark.parametrize("path", sorted(PLUGIN.glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted([*PLUGIN.glob("*.py"), *PLUGIN.glob("health/*.py")]), ids=lambda path: path.name)
 def test_the_plugin_imports_neither_torch_nor_the_logging_side(path: Path) -> None:
     assert not top(imports(path)) & {"torch", "torchvision", "actviz_tb"}
 
@@ -79,6 +79,15 @@ def test_what_computes_on_records_opens_no_files(name: str) -> None:
     assert not called & {"open", "open_source"}
 
 
+@pytest.mark.parametrize("path", sorted(PLUGIN.glob("health/*.py")), ids=lambda path: path.name)
+def test_health_is_of_arrays_alone(path: Path) -> None:
+    allowed = {"limits", "series", "store", "wire"} if path.stem == "logged" else set()
+    names = imports(path)
+    assert top(names) - set(sys.stdlib_module_names) <= {"numpy", "tensorboard_plugin"}
+    ours = {name.split(".")[2] for name in names if name.startswith("tensorboard_plugin.actviz.")}
+    assert ours <= {"health", *allowed}
+
+
 @pytest.mark.parametrize("name", ["statistics", "maps"])
 def test_statistics_and_maps_know_neither_hooks_nor_wire(name: str) -> None:
     path = LOGGING / f"{name}.py"
@@ -86,12 +95,12 @@ def test_statistics_and_maps_know_neither_hooks_nor_wire(name: str) -> None:
     assert not offending(imports(path), *forbidden)
 
 
-@pytest.mark.parametrize("name", ["description", "results", "decode", "lookup", "reading"])
+@pytest.mark.parametrize("name", ["description", "results", "decode", "lookup", "reading", "__main__"])
 def test_reading_imports_only_what_needs_no_torch(name: str) -> None:
     names = imports(LOGGING / f"{name}.py")
     assert "torch" not in top(names)
     ours = {each.split(".")[1] for each in names if each.startswith("actviz_tb.")}
-    assert ours <= {"description", "results", "decode", "lookup", "errors"}
+    assert ours <= {"description", "results", "decode", "lookup", "errors", "reading"}
 
 
 @pytest.mark.parametrize("path", sorted(LOGGING.glob("*.py")), ids=lambda path: path.name)

@@ -29,6 +29,7 @@ def test_the_public_names() -> None:
         "RecordError",
         "Report",
         "Run",
+        "StopTraining",
         "__version__",
         "activation_propagation",
         "capture",

@@ -11,7 +11,7 @@ from typing import Any
 from tensorboard.backend import http_util
 from werkzeug.wrappers import Request, Response
 
-from tensorboard_plugin.actviz import answers, comparisons, downloads, limits, pairs, responses, verbatim, wire
+from tensorboard_plugin.actviz import answers, comparisons, diagnosis, downloads, limits, pairs, responses, verbatim, wire
 from tensorboard_plugin.actviz.eventfile import DamagedRecordError, Notice
 from tensorboard_plugin.actviz.parameters import BadRequestError
 from tensorboard_plugin.actviz.store import NotLoggedError, Store
@@ -31,7 +31,9 @@ _NO_LOGDIR = Notice(
 _log = logging.getLogger(__name__)
 
 
-HANDLERS: dict[str, answers.Handler] = answers.HANDLERS | comparisons.HANDLERS | pairs.HANDLERS | verbatim.HANDLERS | downloads.HANDLERS
+HANDLERS: dict[str, answers.Handler] = (
+    answers.HANDLERS | comparisons.HANDLERS | pairs.HANDLERS | diagnosis.HANDLERS | verbatim.HANDLERS | downloads.HANDLERS
+)
 
 
 class Routes:

@@ -80,6 +80,7 @@ class RunIndex:
         paths: its files, in the order in which they were first seen.
         table: the statistics at the logged steps. gradients: those of the gradients.
         ranks: of how many merged processes the statistics are at most; 0 where they are of one.
+        probed: ``step`` records tell of the probe. evaluating: modules in evaluation mode, by step where there were any.
         marks: wall times by (step, text).
         models: the newest of each name that a `watch` was given. session: the newest.
         active: whether a record of ours was seen. appeared: the number of the change that showed it.
@@ -93,6 +94,8 @@ class RunIndex:
         self.table = StepTable()
         self.gradients = StepTable()
         self.ranks = 0
+        self.probed = False
+        self.evaluating: dict[int, tuple[str, ...]] = {}
         self.marks: dict[tuple[int, str], float] = {}
         self.sessions: list[Session] = []
         self.models: dict[str, Newest] = {}
@@ -106,6 +109,7 @@ class RunIndex:
         self._ranks: list[int] = []
         self._series: dict[tuple[str, str | None], Series] = {}
         self._of_tag: dict[bytes, Series] = {}
+        self._modes: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._stops: dict[int, Notice] = {}
         self._notices: dict[Place, str] = {}
 
@@ -186,6 +190,13 @@ class RunIndex:
     def _note_step(self, step: int, wall_time_s: float, place: Place, record: wire.Record) -> None:
         self._first_logged_s = min(self._first_logged_s, wall_time_s)
         self.ranks = max(self.ranks, len(record.arrays.get("rank_rms", ())))
+        self.probed = self.probed or "probe" in record.arrays
+        evaluating = record.header.get("evaluating")
+        if isinstance(evaluating, list) and evaluating:
+            paths = tuple(map(str, evaluating))
+            self.evaluating[step] = self._modes.setdefault(paths, paths)
+        else:
+            self.evaluating.pop(step, None)
         for session in reversed(self.sessions):
             if session.place.file == place.file:
                 if session.first_step is None:

@@ -23,6 +23,8 @@ Kinds of record, and their arrays (L layers, C channels, S samples):
 ``mark``     ``text``: an epoch, or any event on the time line.
 ``step``     statistics of all layers at a step: ``counts`` int64 [L, len(COUNTS)], ``moments`` float32 [L, len(MOMENTS)]. Where they
              are of R merged processes, also of each one: ``rank_rms``, ``rank_absmax``, ``rank_nonfinite`` (count) float32 [R, L].
+             With a probe also ``probe`` float32 [L, len(PROBE)], NaN where unknown. ``evaluating``: paths of the normalising and
+             dropout modules that were in evaluation mode in this training forward.
 ``layer``    histogram ``bins`` int16 [B], ``counts`` uint32 [B]; channel profile ``channel_mean``, ``channel_max``
              (largest absolute value), ``channel_zero`` (fraction) float32 [C], and ``channels`` uint32 [C] where only some are kept.
 ``maps``     ``data`` uint8 [S, C, h, w], ``low``, ``high``, ``mean`` float32 [S, C]; value = low + data * (high - low) / MAP_LEVELS,
@@ -76,6 +78,9 @@ LAYER_KINDS = ("layer", "maps", "gradient", "gram", "attention")
 
 COUNTS = ("count", "zero", "near_zero", "saturated", "nan", "posinf", "neginf", "channels", "dead_channels")
 MOMENTS = ("mean", "std", "min", "max", "rms", "kurtosis")
+PROBE = ("rms", "variance", "participation")
+"""Of the probe's outputs, in evaluation mode: root mean square; variance over samples, the trace of the centred Gram matrix over samples
+and features; its participation ratio (see `similarity`)."""
 NOT_APPLICABLE = -1
 """In a count: the quantity has no meaning for the layer (saturation of a layer that does not saturate), or is not known."""
 

@@ -7,6 +7,7 @@ import type {
   Channels,
   Differences,
   Estimator,
+  FindingsAnswer,
   Heads,
   Histograms,
   Inputs,
@@ -15,6 +16,7 @@ import type {
   Maps,
   Matching,
   Model,
+  PartingAnswer,
   Projection,
   RunsAnswer,
   Similarity,
@@ -334,4 +336,15 @@ function asMaps({ header, arrays, shapes }: Container): Maps {
     high: arrays.high as Float32Array,
     mean: arrays.mean as Float32Array,
   };
+}
+
+type Chosen = Readonly<Record<string, number>>;
+
+/** What is wrong with a run, with other thresholds than the defaults where some are given. */
+export function fetchFindings(run: string, thresholds: Chosen, signal?: AbortSignal): Promise<FindingsAnswer> {
+  return getJson("findings", { run, ...thresholds }, signal);
+}
+
+export function fetchParting(run: string, other: string, thresholds: Chosen): Promise<PartingAnswer> {
+  return getJson("parting", { run, other_run: other, ...thresholds });
 }

@@ -1,6 +1,7 @@
 // The frame: runs and layers at the left, the view, the time line below.
 import type { JSX } from "preact";
 import { useEffect, useErrorBoundary, useRef, useState } from "preact/hooks";
+import { Findings } from "./components/findings";
 import { Help } from "./components/help";
 import { Layers, Search } from "./components/layers";
 import { Notices } from "./components/notices";
@@ -67,6 +68,7 @@ function Instrument() {
         </div>
         <div class="left-body">
           <Layers height={overview ? quiltHeight(available) : null} />
+          <Findings />
         </div>
       </aside>
       <main class="main" ref={main}>

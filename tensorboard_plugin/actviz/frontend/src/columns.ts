@@ -47,11 +47,6 @@ function standIn(first: number, last: number): number {
   return first === last ? first : Math.floor((first + last) / 2) + 0.5;
 }
 
-/** First step of an entry. */
-export function firstStepOf({ steps, columns }: Stats, index: number): number {
-  return (columns ? columns.first : steps)[index] as number;
-}
-
 /** Columns of the `steps` of a merge of two statistics. */
 export function mergeColumns(known: Stats, fresh: Stats, steps: Float64Array): StepColumns | undefined {
   if (!known.columns && !fresh.columns) return undefined;

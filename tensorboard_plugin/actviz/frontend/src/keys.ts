@@ -12,6 +12,7 @@ import {
   toggleOverlay,
   togglePlay,
 } from "./actions";
+import { moveFinding } from "./findings";
 import { foldAround, toggleStrips } from "./rows";
 import { brush, helpShown, layer, looping, saveShown, search, VIEWS, type View, view, zoom } from "./state";
 import { COMPARE_KEYS } from "./views/compare/keys";
@@ -36,6 +37,8 @@ const KEYS: Keys = {
     looping.value = !looping.value;
   },
   x: swapRuns,
+  n: () => moveFinding(1),
+  N: () => moveFinding(-1),
   z: () => zoomBy(0.5),
   Z: () => zoomBy(2),
   v: () => {

@@ -2,6 +2,7 @@
 import { render as mount } from "preact";
 import { App } from "./app";
 import { startDetail } from "./detail";
+import { followFindings } from "./findings";
 import { listenToKeys } from "./keys";
 import { startPolling } from "./poll";
 import "./style.css";
@@ -25,6 +26,7 @@ export async function render(): Promise<void> {
   listenToKeys();
   startPolling();
   startDetail();
+  followFindings();
   followStep();
   mount(<App />, document.body);
   // So that the keys work without a click first.

@@ -259,3 +259,44 @@ export interface Matching {
   /** Values of each channel that the correlation is over. */
   values: number;
 }
+
+export interface Finding {
+  rule: string;
+  severity: "bad" | "warn";
+  layer: string;
+  first_step: number;
+  last_step: number;
+  goes_on: boolean;
+  evidence: Record<string, number | null>;
+  sentence: string;
+  brief: string;
+  cause: string;
+  cascade: number;
+  link: { view: string; layer: string; step: number; channel: number | null };
+}
+
+export interface Threshold {
+  value: number;
+  default: number;
+  low: number;
+  high: number;
+  meaning: string;
+}
+
+export interface FindingsAnswer {
+  run: string;
+  revision: string;
+  steps: number;
+  findings: Finding[];
+  cascades: { sentence: string; findings: number[] }[];
+  left_out: number;
+  thresholds: Record<string, Threshold>;
+}
+
+export interface PartingAnswer {
+  run: string;
+  revision: string;
+  other_run: string;
+  differ_from: number | null;
+  finding: Finding | null;
+}

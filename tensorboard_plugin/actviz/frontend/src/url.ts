@@ -3,6 +3,7 @@
 import { batch, effect } from "@preact/signals";
 import { MOST_RUNS } from "./actions";
 import { SPEEDS } from "./components/transport";
+import { decodeThresholds, encodeThresholds, thresholds } from "./findings";
 import { expanded, folded } from "./rows";
 import { AXIS_MODES } from "./spacing";
 import {
@@ -227,6 +228,8 @@ const FIELDS: readonly Field[] = [
   choice("comparison", comparison, ["between", "steps"]),
   text("pair", pairLayer),
   choice("dimensions", dimensions, ["participation", "effective"]),
+  // Findings
+  field("thresholds", thresholds, encodeThresholds, decodeThresholds),
 ];
 
 /** The hash for these fields: `#actviz&name=value&...`. */

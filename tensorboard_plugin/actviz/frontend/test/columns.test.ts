@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { columnsFor, firstStepOf, ofColumns } from "../src/columns";
+import { columnsFor, ofColumns } from "../src/columns";
 import { differenceOf } from "../src/difference";
 import { indexOfStep, mergeStats, rowOf } from "../src/stats";
 import type { Stats } from "../src/types";
@@ -41,7 +41,6 @@ test("a column is never taken for one of its steps, unless it is one", () => {
   const stats = gathered([1, 2, 3], [1, 2, 3], [0, 10, 20], [9, 11, 20]);
   for (let step = 0; step < 20; step++) expect(indexOfStep(stats.steps, step)).toBe(-1);
   expect(indexOfStep(stats.steps, 20)).toBe(2);
-  expect(firstStepOf(stats, 1)).toBe(10);
 });
 
 test("few steps are asked for one by one, many in columns that stay within the limit of an answer", () => {

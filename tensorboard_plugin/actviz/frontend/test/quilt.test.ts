@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { stepAxis } from "../src/axis";
-import { edgesOf, laneOf, lastingFault, STATES } from "../src/draw/quilt";
+import { edgesOf, laneOf, STATES } from "../src/draw/quilt";
 import { binOf, columnEdges, valueScale } from "../src/draw/values";
 
 function lane(values: number[], { zero = [] as number[], nonfinite = [] as number[], width = 1000 } = {}) {
@@ -37,15 +37,6 @@ test("not logged, all zero, all NaN and partly NaN are told apart", () => {
 test("a finite layer whose statistic is not known is absent, not hatched as if its values were NaN", () => {
   const { state } = lane([1, Number.NaN, Number.NaN], { nonfinite: [0, 0, 0.1] });
   expect([...state].map((each) => STATES[each])).toEqual(["value", "absent", "some nonfinite"]);
-});
-
-test("a fault that lasts to the end is named where it begins; one that passes is not", () => {
-  expect(lastingFault(lane([1, 2, 0, 0], { zero: [0, 0, 1, 1] }))).toEqual({ cell: 2, state: "zero" });
-  expect(lastingFault(lane([1, 2, 3, Number.NaN], { nonfinite: [0, 0, 0.1, 1] }))).toEqual({
-    cell: 2,
-    state: "nonfinite",
-  });
-  expect(lastingFault(lane([1, 0, 2], { zero: [0, 1, 0] }))).toBeNull();
 });
 
 test("the newest step and the oldest one are never lost, however dense the steps", () => {

@@ -17,6 +17,7 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["l", "loop: play the range in view again and again"],
   ["f", "follow the newest step"],
   ["z Z", "zoom the step axis in, out, round the step"],
+  ["n N", "next, former finding"],
   ["1 … 5", "view"],
   ["x", "swap runs A and B"],
   ["/", "search layers: text, or a glob with * and ?"],

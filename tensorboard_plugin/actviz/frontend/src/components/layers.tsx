@@ -5,9 +5,10 @@ import { chooseLayer, openLayer } from "../actions";
 import { runColour } from "../colour";
 import { statsInView } from "../detail";
 import { drawSparkline, sparkX } from "../draw/sparkline";
+import { byLayer, signOf } from "../findings";
 import { leftWidth, slim } from "../layout";
 import { expanded, type GroupRow, type LayerRow, rows, rowsScroll, toggleGroup, toggleStrips, typeOf } from "../rows";
-import { axis, dark, laneRuns, layer, search, shownRuns, stat, statScale, stats, step, view } from "../state";
+import { axis, dark, laneRuns, layer, search, stat, statScale, step, view } from "../state";
 import { isFraction, statLabel } from "../statistics";
 import { rowOf } from "../stats";
 import { fitted } from "../text";
@@ -55,18 +56,16 @@ export function Search() {
   );
 }
 
-/** What is wrong with a layer in some shown run, in words; null: nothing. */
-function fault(name: string): { sign: string; words: string } | null {
-  for (const { run, letter } of shownRuns.value) {
-    const known = stats.value[run];
-    if (known === undefined) continue;
-    const first = rowOf(known, name, "nonfinite").findIndex((value) => value > 0);
-    if (first >= 0) return { sign: "×", words: `run ${letter}: NaN or infinity from step ${known.steps[first]}` };
-    const zero = rowOf(known, name, "zero");
-    if (zero.length > 0 && zero[zero.length - 1] === 1)
-      return { sign: "⊘", words: `run ${letter}: every value zero at step ${known.steps[zero.length - 1]}` };
-  }
-  return null;
+/** What is wrong with a layer in the shown runs, the worst and then the earliest first. */
+function faults(name: string): { sign: string; severity: string; words: string } | null {
+  const found = byLayer.value.get(name);
+  if (found === undefined) return null;
+  const worst = found.find(({ finding }) => finding.severity === "bad") ?? found[0];
+  if (worst === undefined) return null;
+  const words = found.map(
+    ({ letter, finding }) => `run ${letter}, from step ${finding.first_step}: ${finding.sentence}`,
+  );
+  return { sign: signOf(worst.finding), severity: worst.finding.severity, words: words.join("\n") };
 }
 
 function LayerItem({ row }: { row: LayerRow }) {
@@ -76,7 +75,7 @@ function LayerItem({ row }: { row: LayerRow }) {
   useEffect(() => {
     if (selected) ref.current?.scrollIntoView({ block: "nearest" });
   }, [selected]);
-  const wrong = fault(name);
+  const wrong = faults(name);
   const open = expanded.value.has(name);
   return (
     <div class="layer-slot" style={{ height: `${row.height}px` }}>
@@ -94,7 +93,7 @@ function LayerItem({ row }: { row: LayerRow }) {
         title={wrong ? `${name}\n${wrong.words}` : name}
         onClick={() => (selected ? openLayer(name) : chooseLayer(name))}
       >
-        <span class={wrong ? "mark bad" : "mark"} aria-hidden="true">
+        <span class={wrong ? `mark ${wrong.severity}` : "mark"} aria-hidden="true">
           {wrong?.sign ?? "•"}
         </span>
         <span class="name" style={{ paddingLeft: `${row.depth * INDENT}px` }}>

@@ -2,6 +2,7 @@
 import { signal } from "@preact/signals";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { chooseRun, MOST_RUNS, togglePinned } from "../actions";
+import { cascadesOf } from "../findings";
 import { formatCount } from "../format";
 import { leftWidth } from "../layout";
 import { matches } from "../rows";
@@ -20,6 +21,7 @@ function RunRow({ letter }: { letter: RunLetter }) {
   const chosen = (letter === "A" ? runA : runB).value;
   const all = runs.value?.runs ?? [];
   const info = all.find((each) => each.run === chosen);
+  const found = chosen === null ? 0 : cascadesOf(chosen);
   return (
     <div class="run-row">
       <Swatch letter={letter} run={chosen} />
@@ -37,7 +39,18 @@ function RunRow({ letter }: { letter: RunLetter }) {
           </option>
         ))}
       </select>
-      {info && <span class="hint steps">{formatCount(info.steps)} steps</span>}
+      {info && (
+        <span class="hint steps">
+          <span class={found > 0 ? "logged" : ""}>
+            {formatCount(info.steps)} steps{found > 0 && " · "}
+          </span>
+          {found > 0 && (
+            <span class="found" data-testid={`findings-${letter.toLowerCase()}`}>
+              {found} {found === 1 ? "finding" : "findings"}
+            </span>
+          )}
+        </span>
+      )}
       {letter === "B" && all.length > 2 && (
         <button
           type="button"

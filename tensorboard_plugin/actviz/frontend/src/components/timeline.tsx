@@ -7,6 +7,7 @@ import { palette } from "../palette";
 import { AXIS_MODES, type AxisMode } from "../spacing";
 import { axis, axisMode, dark, hoverStep, laneRuns, mainWidth, spacings, step, stepsInView, timelines } from "../state";
 import { Canvas } from "./canvas";
+import { FindingsLane } from "./findings";
 import { Cursors, scrubbing } from "./frame";
 import { PlayheadB } from "./playhead";
 
@@ -70,6 +71,7 @@ export function TimeLine() {
           aria-hidden="true"
           draw={(context) => drawTimeline(context, axis.value, marks, lanes, palette.value)}
         />
+        <FindingsLane />
         <Cursors />
         {position !== null && position >= first && position <= last && (
           <div class="playhead" style={{ left: `${Math.max(left, Math.min(right, x(position)))}px` }}>

@@ -172,18 +172,3 @@ function drawNonfinite(
     context.fillRect(x - more, top, end - x + 2 * more, here === 1 ? 4 : height);
   }
 }
-
-/** Where a fault begins that lasts to the lane's end: the first cell of it and its state, or null. */
-export function lastingFault(lane: Lane): { cell: number; state: CellState } | null {
-  let cell = lane.state.length;
-  let worst = 0;
-  while (cell > 0) {
-    const state = lane.state[cell - 1] as number;
-    if (state !== 1 && state !== 2 && state !== 3) break;
-    if (worst !== 0 && (state === 3) !== (worst === 3)) break;
-    worst = Math.max(worst, state === 3 ? 3 : 2);
-    cell--;
-  }
-  if (cell === lane.state.length || cell === 0) return null;
-  return { cell, state: lane.state[cell] === 3 ? "zero" : "nonfinite" };
-}

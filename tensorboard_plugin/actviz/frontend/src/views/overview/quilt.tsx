@@ -3,18 +3,18 @@ import { useMemo } from "preact/hooks";
 import { chooseLayer, openLayer } from "../../actions";
 import { AXIS_RIGHT } from "../../axis";
 import { lut, runColour } from "../../colour";
-import { firstStepOf } from "../../columns";
 import { Canvas } from "../../components/canvas";
 import { StepPlot } from "../../components/frame";
 import { statAt } from "../../detail";
-import { drawLane, type Lane, lastingFault } from "../../draw/quilt";
+import { drawLane } from "../../draw/quilt";
+import { byLayer, signOf } from "../../findings";
 import { formatCount, formatNumber, formatPercent } from "../../format";
 import { FONT, palette } from "../../palette";
 import { LANE_GAP, laneHeight, type Row, rows, rowsHeight, rowsScroll, toggleGroup } from "../../rows";
 import { axis, dark, lanes, layer, mainWidth, shownRuns, stat, timelines, toldStep, zoom } from "../../state";
 import { isFraction, statLabel } from "../../statistics";
 import { indexOfStep } from "../../stats";
-import type { Stats } from "../../types";
+import type { Finding } from "../../types";
 import { domain, LaneFinder, type LaneRun, layerOf, shownLanes } from "./lanes";
 import { Strips } from "./strips";
 
@@ -82,7 +82,7 @@ export function Quilt({ height }: { height: number }) {
     if (stats && lane) {
       const table = lut(lanes.value === "difference" ? "differences" : "statistics", dark.value);
       drawLane(context, lane, scale, top, tall, table, palette.value);
-      if (lanes.value === "runs" && row.kind === "layer") drawFault(context, lane, stats, top, tall);
+      if (lanes.value === "runs" && row.kind === "layer") drawFaults(context, row.info.name, run, top, tall);
       return;
     }
     context.fillStyle = palette.value.ink3;
@@ -113,7 +113,7 @@ export function Quilt({ height }: { height: number }) {
           <Canvas
             width={mainWidth.value}
             height={height}
-            deps={[finder, scale]}
+            deps={[finder, scale, byLayer.value]}
             data-testid="quilt"
             role="img"
             aria-label={`${statLabel(stat.value)} of every layer over steps`}
@@ -142,15 +142,34 @@ function Selection() {
   return <div class="quilt-selection" style={place} />;
 }
 
-function drawFault(context: CanvasRenderingContext2D, lane: Lane, known: Stats, top: number, height: number): void {
-  const fault = lastingFault(lane);
-  // Where a column stands for many steps, the step at which it began is not known.
-  if (fault === null || (known.columns?.count[lane.from[fault.cell] as number] ?? 1) > 1) return;
-  const since = formatCount(firstStepOf(known, lane.from[fault.cell] as number));
-  const words = fault.state === "zero" ? `all zero since ${since}` : `NaN or Inf since ${since}`;
-  const x = lane.left[fault.cell] as number;
+/** Signs where faults begin in a lane, and what the last lasting one is, in words. */
+function drawFaults(context: CanvasRenderingContext2D, name: string, run: string, top: number, height: number): void {
+  const { first, last, x } = axis.value;
+  const found = (byLayer.value.get(name) ?? []).filter((each) => each.run === run).map(({ finding }) => finding);
+  const lasting = found.filter(({ severity, goes_on }) => severity === "bad" && goes_on).pop();
+  if (lasting && lasting.first_step <= last)
+    drawWords(context, lasting, x(Math.max(first, lasting.first_step)), top, height);
+  for (const finding of found)
+    if (finding.first_step >= first && finding.first_step <= last)
+      drawSign(context, finding, x(finding.first_step), top + height / 2 + 0.5);
+}
+
+function drawSign(context: CanvasRenderingContext2D, finding: Finding, x: number, middle: number): void {
+  context.fillStyle = palette.value.bg;
+  context.beginPath();
+  context.arc(x, middle, 6, 0, 2 * Math.PI);
+  context.fill();
+  context.fillStyle = palette.value[finding.severity];
+  context.textAlign = "center";
+  context.fillText(signOf(finding), x, middle);
+  context.textAlign = "left";
+}
+
+function drawWords(context: CanvasRenderingContext2D, finding: Finding, x: number, top: number, height: number): void {
+  const words = `${finding.brief} since ${formatCount(finding.first_step)}`;
   const width = context.measureText(words).width + 8;
-  const at = x + 16 + width <= axis.value.right ? x + 16 : x - width - 4;
+  const at = x + 12;
+  if (at + width > axis.value.right) return; // the sign says it, and the list: words would hide what was before
   context.fillStyle = palette.value.bg;
   context.fillRect(at, top - 1, width, height + 2);
   context.fillStyle = palette.value.bad;
