@@ -19,6 +19,9 @@ from tensorboard_process import tensorboard  # noqa: E402
 PICTURES = {
     "overview": ("layer=relu1&step=100", False),
     "layer": ("view=layer&layer=conv1&step=300&sample=3", False),
+    "propagation": ("view=propagation&layer=relu1&step=300&sample=3", False),
+    "compare": ("view=compare&layer=relu1&step=20&sample=3", False),
+    "similarity": ("view=similarity&layer=relu2&step=20", False),
     "layer-dark": ("view=layer&layer=relu1&focus=B&step=5&sample=3", True),
 }
 
@@ -37,7 +40,7 @@ def main() -> None:
                 page.goto(f"{board.url}#actviz&run=lr-0.05&runB=lr-0.2&{state}")
                 page.frame_locator("iframe").get_by_test_id("layer-row").first.wait_for()
                 page.evaluate("dark => document.body.classList.toggle('dark-mode', dark)", dark)
-                page.wait_for_timeout(2000)
+                page.wait_for_timeout(3000)
                 page.screenshot(path=out / f"{name}.png")
                 page.close()
 
