@@ -190,7 +190,7 @@ class Recording:
         if self.gram_samples is not None:
             with _exactly(tensor):
                 gram = centred_gram(tensor, self.gram_samples)
-                rms = torch.linalg.vector_norm(tensor, dtype=torch.float32) / math.sqrt(tensor.numel())
+                rms = _rms(tensor)
             self._sizes[name] = rms, tensor.numel() // self.gram_samples
             if gram is not None:
                 self._grams[name] = gram
@@ -271,6 +271,14 @@ class Recording:
     def start_transfer(self) -> PendingRecording:
         """Begin to bring all that was collected to the host."""
         return PendingRecording(PendingStatistics(self.summaries), self._maps, self._grams, self._sizes, self._attention)
+
+
+def _rms(tensor: Tensor) -> Tensor:
+    """Return the root mean square, float32 []; narrow types are widened first, float8 of which torch knows no norm."""
+    wide = tensor if tensor.dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16) else tensor.float()
+    dtype = torch.float64 if wide.dtype == torch.float64 else torch.float32
+    norm: Tensor = torch.linalg.vector_norm(wide, dtype=dtype)
+    return (norm / math.sqrt(wide.numel())).float()
 
 
 class PendingRecording:

@@ -257,7 +257,7 @@ def test_blinking_goes_on_by_itself_otherwise(page: Page, board: TensorBoard) ->
     tab = open_tab(page, board, view="compare", layer="conv1", step=10, compare="blink")
     for which in ("b", "a"):
         expect(panel(tab, which)).to_be_visible()
-    tab.get_by_role("button", name="hold").click()
+    tab.get_by_role("button", name="hold", exact=True).click()
     expect(tab.get_by_role("button", name="blink", exact=True)).to_be_visible()
 
 

@@ -38,7 +38,7 @@ def test_the_wheel_holds_both_packages_and_nothing_else(wheel: zipfile.ZipFile) 
     names = {name for name in wheel.namelist() if ".dist-info/" not in name and not name.startswith("actviz_tb/_native.")}
     expected = {
         str(path.relative_to(ROOT))
-        for package in ("actviz_tb", "tensorboard_plugin/actviz")
+        for package in ("actviz_tb", "tensorboard_plugin/actviz", "tensorboard_plugin/actviz/health")
         for pattern in ("*.py", "py.typed", "http_api.md", "static/*")
         for path in (ROOT / package).glob(pattern)
     }

@@ -210,7 +210,7 @@ def test_within_the_matrix_the_arrows_move_from_cell_to_cell_and_enter_chooses(p
 
 
 def test_a_click_chooses_the_pair_and_a_pasted_link_shows_it(page: Page, board: TensorBoard) -> None:
-    state = {"estimator": "biased", "measure": "effective", "comparison": "between"}
+    state = {"estimator": "biased", "dimensions": "effective", "comparison": "between"}
     tab = open_tab(page, board, view="similarity", run=RUNS[0], runB=RUNS[1], layer="conv1", step=0, **state)
     panel = cells(tab, "matrix-between")
     panel.click(position=at_cell(panel, 4, 2))

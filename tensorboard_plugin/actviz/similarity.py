@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 Array = npt.NDArray[Any]
 
@@ -27,13 +27,14 @@ _FLOAT32_EPSILON = float(np.finfo(np.float32).eps)
 
 
 _ONE_AT_A_TIME = threading.Lock()
+_POOLS = ThreadpoolController()
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """Keep BLAS in one thread, and one computation at a time, as the limit is the process's: beside a training that keeps all processors
     busy, OpenBLAS's threads wait for each other 15 to 70 times as long as the eigenvectors of 64 x 64 numbers take."""
-    with _ONE_AT_A_TIME, threadpool_limits(1, "blas"):
+    with _ONE_AT_A_TIME, _POOLS.limit(limits=1, user_api="blas"):
         yield
 
 

@@ -249,6 +249,6 @@ def test_what_was_not_proved_at_once_is_dropped_once_the_device_has_answered() -
     assert found is not None
     proofs = {"proved": torch.tensor(True), "refuted": torch.tensor(False), "recomputed": None}
     kept = {name: replace(found, proof=proof) for name, proof in proofs.items()}
-    host = PendingRecording(PendingStatistics({}), {}, {}, kept).to_host()
+    host = PendingRecording(PendingStatistics({}), {}, {}, {}, kept).to_host()
     assert list(host.attention) == ["proved", "recomputed"]
     np.testing.assert_allclose(host.attention["recomputed"].entropy, math.log(4), rtol=1e-6)
