@@ -16,7 +16,12 @@ from torch.utils.hooks import RemovableHandle
 
 from actviz_tb import compiler, outputs
 from actviz_tb.selection import SelectedModule, class_name, keeps_to_itself
+from actviz_tb.steps import StepCounter
 
+_is_compiling = torch.compiler.is_compiling
+_tracing_state = torch._C._get_tracing_state
+_graph_task = torch._C._current_graph_task_id
+_is_grad_enabled = torch.is_grad_enabled
 _KEY = re.compile(r"\.[^.\[]+")
 MAX_CALLS = 64
 """So many calls of one layer in one forward are recorded."""
@@ -248,7 +253,7 @@ add_pre_hook: Callable[..., RemovableHandle] = nn.Module.register_forward_pre_ho
 
 def in_backward() -> bool:
     """Say whether a backward pass is going on in this thread; what a checkpoint runs again in it was recorded before."""
-    return torch._C._current_graph_task_id() != -1
+    return _graph_task() != -1
 
 
 def is_replica(module: nn.Module) -> bool:
@@ -263,10 +268,6 @@ def is_of_first_replica(values: object, originals: Iterable[nn.Module]) -> bool:
     return tensor is not None and (parameter is None or parameter.device == tensor.device)
 
 
-_is_compiling = torch.compiler.is_compiling
-_tracing_state = torch._C._get_tracing_state
-
-
 class RootGate:
     """The one hook that stays on a watched model between logged steps: calls back before each forward.
 
@@ -274,13 +275,19 @@ class RootGate:
 
     Args:
         before_forward: ``(model, args, kwargs) -> bool``, whether the forward is recorded; one that is runs eagerly.
+        steps: counts the forwards of which it is known in advance that nothing is to be done; there is no call back before them.
 
     Attributes:
         compiled: the forward that begins is that of a compiled model.
     """
 
-    def __init__(self, before_forward: Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], bool] | None = None) -> None:
+    def __init__(
+        self,
+        before_forward: Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], bool] | None = None,
+        steps: StepCounter | None = None,
+    ) -> None:
         self._before_forward = before_forward
+        self._steps = steps
         self._called = False
         self._wrapped = False
         self.compiled = False
@@ -289,6 +296,11 @@ class RootGate:
         # What is traced would happen once, not at each call. All here is written out: in a training step a call costs twenty times what
         # it costs in a loop, because the step has driven all of it from the processor's caches.
         if _is_compiling() or _tracing_state() is not None or self._called or self._before_forward is None:
+            return
+        steps = self._steps
+        if steps is not None and steps.quiet and "_is_replica" not in module.__dict__:
+            if module.training and _is_grad_enabled() and _graph_task() == -1:  # else it is no step
+                steps.quiet -= 1
             return
         callback = compiler.set_eval_frame(None)  # dynamo looks at no frame
         self.compiled = self._wrapped or callback is not None

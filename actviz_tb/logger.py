@@ -228,7 +228,7 @@ class ActivationLogger:
         self._recorder = StepRecorder(
             options, fixed, writes=writes, meter=self._meter, overhead=self._overhead, submit=self._writer.submit, on_fault=self._fault
         )
-        self._gate = RootGate(self._before_forward)
+        self._gate = RootGate(self._before_forward, self._steps)
         # First of all, so that the probe runs before what other hooks (FSDP's) prepare for the forward itself.
         self._handle = add_pre_hook(model, self._gate, prepend=True, with_kwargs=True)
         compiler.call_gate_first(model, self._gate.early)
@@ -280,6 +280,7 @@ class ActivationLogger:
     def log(self, step: int | None = None) -> None:
         """Record the next training forward whatever the schedule says; `step`: the number to record it under, None: its own."""
         self._forced.append(step)
+        self._steps.wake()
 
     def mark(self, text: str) -> None:
         """Put a mark (an epoch or any event) on the time line, before the next step."""
@@ -356,6 +357,8 @@ class ActivationLogger:
                 flight.catch_up()
             due = new and self._overhead.due(step)
             logged = not self._paused and (due or bool(self._forced)) and self._record(model, called, args, kwargs, step)
+            if not logged and flight is None and self._monitor is None:
+                self._steps.expect(self._overhead.quiet_after(step))
             if flight is not None and self._writes:
                 flight.begin(called, args, step, new=new, logged=logged, compiled=self._gate.compiled)
             return logged

@@ -7,6 +7,7 @@ import warnings
 from collections import deque
 from statistics import median
 
+from actviz_tb import schedule as schedules
 from actviz_tb.errors import ArgumentError, ArgumentTypeError, CostWarning
 from actviz_tb.schedule import Schedule
 
@@ -68,6 +69,10 @@ class Overhead:
             self._gap = step - self._last_due
         self._last_due = step
         return step // (self._interval or self._gap) % self.factor == 0
+
+    def quiet_after(self, step: int) -> int:
+        """Return how many of the steps after this one need not be asked for."""
+        return 0 if self._warn or self._limit is not None else schedules.quiet_after(self._schedule, step)
 
     def add(self, seconds: float) -> None:
         """Enter time that the step at hand took from the training."""

@@ -13,6 +13,7 @@ from typing import SupportsIndex
 from actviz_tb.errors import ArgumentError, ArgumentTypeError
 
 Schedule = Callable[[int], bool]
+_FORESEEN = 256
 
 
 def every(interval: int) -> Schedule:
@@ -25,7 +26,7 @@ def every(interval: int) -> Schedule:
         raise ArgumentError(
             f"every={interval}; expected 1 (each step) or more, a callable step -> bool, or a schedule of actviz_tb.schedule"
         )
-    return lambda step: step % interval == 0
+    return _foreseeable(lambda step: step % interval == 0)
 
 
 def decades(per_decade: int = 100) -> Schedule:
@@ -45,7 +46,7 @@ def decades(per_decade: int = 100) -> Schedule:
             interval *= 10
         return step % interval == 0
 
-    return due
+    return _foreseeable(due)
 
 
 def warmup(dense_until: int, interval: int) -> Schedule:
@@ -55,7 +56,20 @@ def warmup(dense_until: int, interval: int) -> Schedule:
     [0, 1, 2, 8, 16]
     """
     later = every(interval)
-    return lambda step: step < dense_until or later(step)
+    return _foreseeable(lambda step: step < dense_until or later(step))
+
+
+def quiet_after(due: Schedule, step: int) -> int:
+    """Return how many of the steps after this one are known not to be due; a callable that is not of this module is asked at each."""
+    if not getattr(due, "foreseeable", False):
+        return 0
+    return next((quiet for quiet in range(_FORESEEN) if due(step + 1 + quiet)), _FORESEEN)
+
+
+def _foreseeable(due: Schedule) -> Schedule:
+    """Mark a schedule as one that may be asked for steps to come."""
+    due.foreseeable = True  # type: ignore[attr-defined]
+    return due
 
 
 def resolve(given: SupportsIndex | Schedule) -> Schedule:

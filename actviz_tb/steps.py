@@ -18,6 +18,9 @@ class StepCounter:
     Args:
         step: the first forward's number, or a callable that gives the current one.
         optimizer: None, or a ``torch.optim.Optimizer`` whose steps are counted from `step` on. A step that a GradScaler skips is none.
+
+    Attributes:
+        quiet: how many of the forwards announced by `expect` are still to come; who sees one subtracts it.
     """
 
     def __init__(self, step: int | Callable[[], int], optimizer: Any = None) -> None:
@@ -25,7 +28,8 @@ class StepCounter:
             raise ArgumentTypeError(
                 f"step={step!r}; expected the number of the first step (0 or more), or a callable that gives the current one"
             )
-        self.current: int | None = None
+        self.quiet = 0
+        self._last: int | None = None
         self._source = step if callable(step) else None
         self._next = 0 if callable(step) else step
         self._handle: RemovableHandle | None = None
@@ -40,19 +44,39 @@ class StepCounter:
         self._handle = optimizer.register_step_post_hook(steps.stepped)
 
     @property
+    def current(self) -> int | None:
+        """Number of the newest forward; None before the first."""
+        return None if self._last is None else self._last - self.quiet
+
+    @property
     def next(self) -> int:
         """Number of the forward that comes next."""
-        return self._next if self._source is None else int(self._source())
+        return self._next - self.quiet if self._source is None else int(self._source())
+
+    def expect(self, forwards: int) -> None:
+        """Number so many forwards in advance, where they number themselves: `quiet` then counts them, and `count` is not called."""
+        if self._source is None and self._last is not None:
+            self.quiet = forwards
+            self._next += forwards
+            self._last += forwards
+
+    def wake(self) -> None:
+        """Expect nothing any more: `count` is called for the next forward."""
+        if self._last is not None:
+            self._last -= self.quiet
+        self._next -= self.quiet
+        self.quiet = 0
 
     def count(self) -> bool:
         """Number the forward that starts now as `current`; False where it goes on with the step of the one before it."""
         if self._source is None:
-            self.current = self._next
+            self.wake()
+            self._last = self._next
             self._next += 1
             return True
         number = self.next
-        repeated = number == self.current
-        self.current = number
+        repeated = number == self._last
+        self._last = number
         return not repeated
 
     def close(self) -> None:

@@ -271,3 +271,68 @@ def test_a_number_that_can_come_from_nowhere_is_refused(
     with pytest.raises(error, match=message):
         actviz_tb.watch(small(), tmp_path / "run", **options)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "schedule", [7, actviz_tb.schedule.decades(3), actviz_tb.schedule.warmup(4, 9)], ids=["interval", "decades", "warmup"]
+)
+def test_steps_between_logged_ones_are_counted_whatever_comes_between(tmp_path: Path, schedule: Any) -> None:
+    """Of a schedule that can be foreseen the logger is not called back at each step; that must not be seen."""
+    model = small()
+    due = schedule if callable(schedule) else lambda step: step % schedule == 0
+    expected: dict[int, int] = {}  # the forward that was recorded, by the number of the record
+    marks = {}
+    logger = actviz_tb.watch(model, tmp_path, every=schedule, step=1)
+    for step in range(1, 40):
+        if step == 13:
+            logger.log()
+        if step == 20:
+            logger.log(1000)
+        if step in (2, 16, 30):
+            logger.mark(f"before {step}")
+            marks[f"before {step}"] = step
+        if step == 25:
+            logger.pause()
+        forward(model, float(step))
+        assert logger.step == step
+        if step == 29:
+            logger.resume()
+        if step == 20:
+            expected[1000] = step
+        elif (due(step) or step == 13) and not 25 <= step < 30:
+            expected[step] = step
+        forward(model.eval(), -1.0)
+        with torch.no_grad():
+            forward(model.train(), -1.0)
+        assert logger.step == step
+    logger.close()
+    run = actviz_tb.read(tmp_path)["."]
+    assert {int(number): given(tmp_path, number) for number in run.steps} == expected
+    assert {mark.text: mark.step for mark in run.marks} == marks
+
+
+def test_a_schedule_of_the_users_is_asked_at_each_step_and_never_for_later_ones(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def due(step: int) -> bool:
+        asked.append(step)
+        return step == 5
+
+    model = small()
+    with actviz_tb.watch(model, tmp_path, every=due):
+        for step in range(12):
+            forward(model, 1.0)
+            assert asked == list(range(step + 1))
+
+
+def test_between_logged_steps_nothing_is_called_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = small()
+    with actviz_tb.watch(model, tmp_path, every=100) as logger:
+        for _ in range(6):
+            forward(model, 1.0)
+        counted: list[None] = []
+        monkeypatch.setattr(logger._steps, "count", lambda: counted.append(None))
+        for _ in range(90):
+            forward(model, 1.0)
+        assert not counted
+        assert logger.step == 95
