@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import browser
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from tensorboard_process import TensorBoard, tensorboard
+
+ROOT = Path(__file__).parent.parent
+EPOCHS = 3
+"""Of the demo's training."""
 
 # Chromium's own requests to the network are none of the tests' business.
 ARGUMENTS = [
@@ -48,3 +56,18 @@ def page(chromium: Browser) -> Iterator[Page]:
     yield opened
     context.close()
     assert not errors
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The log of examples/digits_cnn.py, with its checkpoints."""
+    logdir = tmp_path_factory.mktemp("demo")
+    script = ROOT / "examples" / "digits_cnn.py"
+    subprocess.run([sys.executable, str(script), "--logdir", str(logdir), "--epochs", str(EPOCHS)], check=True, timeout=240)
+    return logdir
+
+
+@pytest.fixture(scope="session")
+def board(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TensorBoard]:
+    with tensorboard(tmp_path_factory.mktemp("board") / "out", "--logdir", str(demo)) as running:
+        yield running

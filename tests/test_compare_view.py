@@ -12,8 +12,6 @@ from panels import READ_TILES, check, entries, evaluated
 from playwright.sync_api import Browser, FrameLocator, Locator, Page, expect
 from tensorboard_process import TensorBoard, eventually, tensorboard
 from test_tab import STEPS_AN_EPOCH, expect_layer, expect_step, independent_forward, open_tab, probe_images
-from test_tab import board as board
-from test_tab import demo as demo
 from torch import nn
 
 import actviz_tb

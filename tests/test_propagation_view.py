@@ -385,6 +385,7 @@ def test_blocks_fold_and_unfold(page: Page, board: TensorBoard) -> None:
 def test_play_runs_a_signal_through_the_layers_in_order(page: Page, board: TensorBoard) -> None:
     tab = open_view(page, board, step=20)
     expect(maps_of(tab, "fc2")).to_be_visible(timeout=10_000)
+    expect(page).to_have_url(re.compile("&layer=conv1&step=20"))
     before = page.url
     tab.get_by_test_id("score").evaluate(
         """score => {

@@ -13,12 +13,10 @@ import torch
 from playwright.sync_api import FrameLocator, Locator, Page, expect
 from sklearn.decomposition import PCA
 from tensorboard_process import TensorBoard, eventually, tensorboard
-from test_tab import STEPS_AN_EPOCH, board, current_step, demo, expect_layer, expect_step, independent_forward, open_tab, probe_images
+from test_tab import STEPS_AN_EPOCH, current_step, expect_layer, expect_step, independent_forward, open_tab, probe_images
 from torch import nn
 
 import actviz_tb
-
-__all__ = ["board", "demo"]  # fixtures
 
 LAYERS = ["conv1", "relu1", "pool1", "fc1", "relu2", "fc2"]
 RUNS = ("lr-0.05", "lr-0.2")

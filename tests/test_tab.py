@@ -3,16 +3,15 @@
 import json
 import math
 import re
-import subprocess
 import sys
 import urllib.parse
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from conftest import EPOCHS
 from playwright.sync_api import FrameLocator, Page, expect
 from tensorboard_process import TensorBoard, eventually, tensorboard
 from torch import nn
@@ -21,26 +20,10 @@ from torch.utils.tensorboard import SummaryWriter
 import actviz_tb
 
 ROOT = Path(__file__).parent.parent
-EPOCHS = 3
 STEPS_AN_EPOCH = 25
 LIVE_MS = 6000
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The log of examples/digits_cnn.py, with its checkpoints."""
-    logdir = tmp_path_factory.mktemp("demo")
-    script = ROOT / "examples" / "digits_cnn.py"
-    subprocess.run([sys.executable, str(script), "--logdir", str(logdir), "--epochs", str(EPOCHS)], check=True, timeout=240)
-    return logdir
-
-
-@pytest.fixture(scope="module")
-def board(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TensorBoard]:
-    with tensorboard(tmp_path_factory.mktemp("board") / "out", "--logdir", str(demo)) as running:
-        yield running
 
 
 def open_tab(page: Page, board: TensorBoard, **state: Any) -> FrameLocator:

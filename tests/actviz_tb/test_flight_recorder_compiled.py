@@ -35,7 +35,12 @@ from actviz_tb import ActvizWarning
 from tensorboard_plugin.actviz import wire
 
 # torch compiles nothing of a Sequential compiled in place.
-CASES = [(make, way) for make in (Plain, Listed, chain) for way in WAYS if make is not chain or "in_place" not in way.__name__]
+CASES = [
+    pytest.param(make, way, marks=() if make is Plain or way is wrapper_watched else pytest.mark.slow)
+    for make in (Plain, Listed, chain)
+    for way in WAYS
+    if make is not chain or "in_place" not in way.__name__
+]
 
 
 @pytest.fixture(autouse=True)

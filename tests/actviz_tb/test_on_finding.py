@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import actviz_tb
-from actviz_tb.errors import ActvizWarning, ArgumentError, ArgumentTypeError, LoggingError
+from actviz_tb.errors import ActvizWarning, ArgumentError, ArgumentTypeError, CostWarning, LoggingError
 from tensorboard_plugin.actviz.health import Finding
 
 
@@ -86,6 +86,7 @@ def test_thresholds_hold_for_the_callback_and_for_who_reads_the_log(tmp_path: Pa
 def test_logging_is_the_same_with_and_without_a_callback(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", ActvizWarning)
+        warnings.simplefilter("ignore", CostWarning)
         one, other = train(tmp_path / "one", on_finding=lambda finding: None), train(tmp_path / "other")
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
 
