@@ -21,7 +21,7 @@ PICTURES = {
     "layer": ("view=layer&layer=conv1&step=300&sample=3", False),
     "propagation": ("view=propagation&layer=relu1&step=300&sample=3", False),
     "compare": ("view=compare&layer=relu1&step=20&sample=3", False),
-    "similarity": ("view=similarity&layer=relu2&step=20", False),
+    "similarity": ("view=similarity&layer=relu2&step=300", False),
     "layer-dark": ("view=layer&layer=relu1&focus=B&step=5&sample=3", True),
 }
 
