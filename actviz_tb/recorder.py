@@ -293,11 +293,8 @@ class StepRecorder:
             meter.add_layer(name, seconds)
         meter.steps += 1
         probed = None if step.probed is None else step.probed.start_transfer()
-        number, wall_time_s, evaluating = (
-            step.number,
-            step.wall_time_s,
-            step.evaluating,
-        )  # the job, which another thread runs, must hold neither model nor logger
+        # The job, which another thread runs, must hold neither model nor logger.
+        number, wall_time_s, evaluating = step.number, step.wall_time_s, step.evaluating
         described = self._describe(model, step.recording.layers, number, wall_time_s)
         # The stock Images tab keeps ten pictures a tag.
         stock_images = options.stock_tabs and meter.steps & (meter.steps - 1) == 0

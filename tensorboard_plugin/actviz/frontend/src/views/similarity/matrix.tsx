@@ -6,9 +6,9 @@ import { Canvas } from "../../components/canvas";
 import { cellAt, drawMatrix, edge, type MatrixCells } from "../../draw/matrix";
 import { shorten } from "../../format";
 import { palette } from "../../palette";
+import { saveBlob } from "../../saving";
 import { matrixCsv } from "../../similarity";
 import { dark } from "../../state";
-import { saveText } from "./save";
 
 const LABEL_CHARACTERS = 13;
 const CHARACTER = 6.2;
@@ -90,7 +90,11 @@ export function Matrix(props: MatrixProps) {
           type="button"
           class="hint save"
           title="Save the matrix as CSV"
-          onClick={() => saveText(`${props.fileName}.csv`, matrixCsv(title, rows, columns, cells.values))}
+          onClick={() => {
+            const csv = matrixCsv(title, rows, columns, cells.values);
+            const name = props.fileName.replace(/[^A-Za-z0-9._-]+/g, "-");
+            saveBlob(new Blob([csv], { type: "text/csv" }), `${name}.csv`);
+          }}
         >
           CSV
         </button>
