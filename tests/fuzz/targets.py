@@ -49,6 +49,10 @@ QUERIES = {
     "stat": ["mean", "zero", "absmax"],
     "estimator": ["biased", "unbiased"],
     "sample": ["0", "99", "-1"],
+    "measure": ["rms", "histogram", "maps", "cka"],
+    "rules": ["dead", "jump,dead", ""],
+    "history": ["4", "1000", "4.5"],
+    "jump": ["1.1", "1e6", "1e400", "nan"],
 }
 
 
