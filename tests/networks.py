@@ -140,16 +140,19 @@ class Task:
 
     Attributes:
         build: makes the network with an activation. batch: draws inputs and targets. optimizer: over parameter groups.
-        relu, spoiled, poisoned, modal, wide: names of the modules that the faults are planted in.
+        label: what one sample is called, given its input and target; the characters of a text.
+        relu, spoiled, poisoned, modal, wide: names of the modules that the faults are planted in. poisoned_first: the poisoned block's first.
     """
 
     build: Callable[[Activation], nn.Module]
     batch: Callable[[torch.Generator, int], tuple[Tensor, Tensor]]
     optimizer: Callable[[list[dict[str, object]]], torch.optim.Optimizer]
+    label: Callable[[Tensor, Tensor], str | list[str]]
     before_relu: str
     relu: str
     spoiled: str
     poisoned: str
+    poisoned_first: str
     modal: str
     wide: str
     first_act: str
@@ -207,10 +210,12 @@ TASKS = {
         DigitsCNN,
         digits_batch,
         lambda groups: torch.optim.SGD(groups, lr=0.02, momentum=0.9),
+        lambda image, digit: str(int(digit)),
         "fc1",
         "act2",
         "fc1",
         "block2",
+        "block2.conv",
         "block1.norm",
         "block2.conv",
         "block1.act",
@@ -219,10 +224,12 @@ TASKS = {
         SmallResNet,
         patches_batch,
         lambda groups: torch.optim.Adam(groups, lr=1e-3),
+        lambda patch, quarters: f"{90 * int(quarters)}°",
         "block2.bn1",
         "block2.act1",
         "block2.conv2",
         "block2",
+        "block2.conv1",
         "block2.bn1",
         "block3.conv1",
         "block1.act1",
@@ -231,10 +238,12 @@ TASKS = {
         SmallTransformer,
         text_batch,
         lambda groups: torch.optim.AdamW(groups, lr=1e-3),
+        lambda text, targets: [chr(code) for code in text.tolist()],
         "block1.up",
         "block1.act",
         "block1.down",
         "block2",
+        "block2.norm1",
         "block1.drop",
         "block2.up",
         "block1.act",

@@ -117,16 +117,12 @@ def _stale(model: nn.Module, task: Task, optimizer: torch.optim.Optimizer) -> No
         module.running_var.fill_(100.0)
 
 
-def _first_of_block(task: Task) -> tuple[str, ...]:
-    return tuple(f"{task.poisoned}.{name}" for name in ("conv", "conv1", "norm1"))
-
-
 FAULTS = {
     "dead": Fault("ReLU given a large negative bias", 300, 400, ("dead",), lambda task: (task.relu,), _dead),
     "jump": Fault(
         "learning rate of a layer x 1000", 500, 600, ("jump", "nonfinite", "exploding"), lambda task: (task.spoiled,), _learning_rate
     ),
-    "nan": Fault("NaN in a block's input", 800, 860, ("nonfinite",), _first_of_block, _nan),
+    "nan": Fault("NaN in a block's input", 800, 860, ("nonfinite",), lambda task: (task.poisoned_first,), _nan),
     "saturated": Fault(
         "sigmoids with saturating init", 0, 150, ("saturated",), lambda task: (task.first_act,), _saturate, activation=nn.Sigmoid
     ),
@@ -137,8 +133,8 @@ FAULTS = {
 }
 
 
-def log_run(directory: Path, task: Task, fault: Fault, seed: int, *, planted: bool) -> None:
-    """Train and log."""
+def log_run(directory: Path, task: Task, fault: Fault, seed: int, *, planted: bool, samples: int = 1, max_channels: int = 4) -> None:
+    """Train and log; maps are of so many samples and channels."""
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
@@ -146,11 +142,14 @@ def log_run(directory: Path, task: Task, fault: Fault, seed: int, *, planted: bo
     own = list(model.get_submodule(task.spoiled).parameters())
     others = [each for each in model.parameters() if all(each is not mine for mine in own)]
     optimizer = task.optimizer([{"params": own}, {"params": others}])
-    probe, _ = task.batch(torch.Generator().manual_seed(1234), PROBE)
+    probe, wanted = task.batch(torch.Generator().manual_seed(1234), PROBE)
+    labels = [task.label(*each) for each in zip(probe, wanted, strict=True)]
     at_once = fault.plant is _stale or fault.at == 0
     if planted and at_once:
         fault.plant(model, task, optimizer)
-    logger = actviz_tb.watch(model, directory, every=EVERY, probe=probe, samples=1, max_channels=4, stock_tabs=False)
+    logger = actviz_tb.watch(
+        model, directory, every=EVERY, probe=probe, probe_labels=labels, samples=samples, max_channels=max_channels, stock_tabs=False
+    )
     for step in range(fault.last + 1):
         if planted and not at_once and step == fault.at:
             fault.plant(model, task, optimizer)
