@@ -15,6 +15,9 @@ from actviz_tb.recording import INPUTS, HostMaps, HostRecording, HostStatistics
 from actviz_tb.statistics import LayerStatistics
 from tensorboard_plugin.actviz import wire
 
+UNTOLD: Mapping[str, Any] = {"labels": None, "tokens": None, "digest": None}
+"""What is told of samples that are of the training batch."""
+
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
@@ -23,7 +26,7 @@ class StepRecord:
     Attributes:
         training: statistics of the training forward, and its maps when there is no probe.
         probe: maps of the probe, or None.
-        labels: of the samples, or None. tokens: of each sample or None, or None altogether.
+        told: ``labels``, ``tokens`` and ``digest`` of the samples, see `wire`, record ``inputs``.
         evaluating: see `wire`, record ``step``.
         stock_histograms, stock_images: also write what TensorBoard's own tabs show.
     """
@@ -32,8 +35,7 @@ class StepRecord:
     wall_time_s: float
     training: HostRecording
     probe: HostRecording | None
-    labels: Sequence[str] | None
-    tokens: Sequence[Sequence[str] | None] | None
+    told: Mapping[str, Any]
     evaluating: Sequence[str]
     stock_histograms: bool
     stock_images: bool
@@ -43,8 +45,7 @@ def step_events(record: StepRecord) -> Iterator[tuple[str | None, bytes]]:
     """Yield (layer or None, serialised event); the step's statistics come last, so that a step that a reader sees is whole."""
     when = (record.step, record.wall_time_s)
     shown, source = (record.training, "train") if record.probe is None else (record.probe, "probe")
-    told = {"labels": record.labels, "tokens": record.tokens}
-    yield None, _inputs_event(shown.maps.get(INPUTS), source, told, when)
+    yield None, _inputs_event(shown.maps.get(INPUTS), source, record.told, when)
     for name, kept in shown.maps.items():
         if name == INPUTS:
             continue

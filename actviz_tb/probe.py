@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -37,10 +38,14 @@ class Probe:
             )
         self.samples = len(tensors[0])
         labels = None if labels is None else list(labels)
-        self.labels = None if labels is None else [_label(label) for label in labels]
-        self.tokens = None if labels is None or not any(map(_is_tokens, labels)) else [_tokens(label) for label in labels]
-        if self.labels is not None and len(self.labels) != self.samples:
-            raise ArgumentError(f"{len(self.labels)} probe_labels for a probe of {self.samples} samples; expected one a sample")
+        if labels is not None and len(labels) != self.samples:
+            raise ArgumentError(f"{len(labels)} probe_labels for a probe of {self.samples} samples; expected one a sample")
+        self.told = {
+            "labels": None if labels is None else [_label(label) for label in labels],
+            "tokens": None if labels is None or not any(map(_is_tokens, labels)) else [_tokens(label) for label in labels],
+            "digest": _digest(tensors),
+        }
+        """What the log says of the samples, see `wire`, record ``inputs``."""
         self._batch = tree_map(lambda leaf: leaf.detach().clone() if isinstance(leaf, Tensor) else leaf, batch)
 
     @property
@@ -90,6 +95,18 @@ def _evaluating(model: nn.Module, devices: Sequence[torch.device]) -> Iterator[N
             torch.set_rng_state(drawn[2])
             for device, state in zip(devices, drawn[3], strict=True):
                 torch.cuda.set_rng_state(state, device)
+
+
+def _digest(tensors: Sequence[Tensor]) -> str | None:
+    """Return a digest of shapes, dtypes and values, by which probes of two runs are known to be the same; None: they cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        for tensor in tensors:
+            digest.update(repr((tuple(tensor.shape), tensor.dtype)).encode())
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    except (RuntimeError, TypeError, NotImplementedError):  # sparse and quantised ones have no bytes of their own
+        return None
+    return digest.hexdigest()[:32]
 
 
 def _is_tokens(label: object) -> bool:

@@ -300,8 +300,7 @@ class StepRecorder:
         stock_images = options.stock_tabs and meter.steps & (meter.steps - 1) == 0
         monitor = options.monitor
         layers = [] if monitor is None else layers_of(model, options.name, step.recording.layers)
-        labels = None if probed is None or self._probe is None else self._probe.labels
-        tokens = None if probed is None or self._probe is None else self._probe.tokens
+        told = encode.UNTOLD if probed is None or self._probe is None else self._probe.told
 
         def job() -> list[bytes]:
             record = encode.StepRecord(
@@ -309,8 +308,7 @@ class StepRecorder:
                 wall_time_s=wall_time_s,
                 training=pending.to_host(None if ranks is None else distributed.combined(ranks)),
                 probe=None if probed is None else probed.to_host(),
-                labels=labels,
-                tokens=tokens,
+                told=told,
                 evaluating=evaluating,
                 stock_histograms=options.stock_tabs,
                 stock_images=stock_images,

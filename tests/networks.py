@@ -141,7 +141,7 @@ class Task:
     Attributes:
         build: makes the network with an activation. batch: draws inputs and targets. optimizer: over parameter groups.
         label: what one sample is called, given its input and target; the characters of a text.
-        relu, spoiled, poisoned, modal, wide: names of the modules that the faults are planted in. poisoned_first: the poisoned block's first.
+        relu, spoiled, poisoned, modal, wide: modules that the faults are planted in. poisoned_first: the poisoned block's first.
     """
 
     build: Callable[[Activation], nn.Module]

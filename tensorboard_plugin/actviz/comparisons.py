@@ -146,10 +146,14 @@ def _same_inputs(store: Store, run: str, other_run: str) -> bool | None:
 
 
 def same_samples(one: wire.Record, other: wire.Record) -> bool | None:
-    """Say whether two ``inputs`` records are of the same samples with the same labels; None where neither can be drawn."""
-    if not one.arrays and not other.arrays:
+    """Say whether two ``inputs`` records are of the same samples with the same labels; None where neither is known nor can be drawn."""
+    digests = [record.header.get("digest") for record in (one, other)]
+    if all(digests):
+        same = digests[0] == digests[1]
+    elif not one.arrays and not other.arrays:
         return None
-    same = all(np.array_equal(one.arrays.get(name, _NOTHING), other.arrays.get(name, _NOTHING)) for name in ("data", "low", "high"))
+    else:
+        same = all(np.array_equal(one.arrays.get(name, _NOTHING), other.arrays.get(name, _NOTHING)) for name in ("data", "low", "high"))
     return same and one.header.get("labels") == other.header.get("labels")
 
 

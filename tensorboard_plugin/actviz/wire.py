@@ -18,8 +18,8 @@ Kinds of record, and their arrays (L layers, C channels, S samples):
 
 ``session``  the logger's and torch's version and the options in force; written once a `watch`.
 ``model``    ``layers`` in execution order, ``modules``; written once, and again when it changes.
-``inputs``   the samples that the maps are of, in the layout of ``maps``, with ``labels``, and ``tokens`` (of each sample a list of
-             text, or null).
+``inputs``   the samples that the maps are of, in the layout of ``maps``, with ``labels``, ``tokens`` (of each sample a list of
+             text, or null), and ``digest`` (text: equal where the probe is the same, to the last bit, or null).
 ``mark``     ``text``: an epoch, or any event on the time line.
 ``step``     statistics of all layers at a step: ``counts`` int64 [L, len(COUNTS)], ``moments`` float32 [L, len(MOMENTS)]. Where they
              are of R merged processes, also of each one: ``rank_rms``, ``rank_absmax``, ``rank_nonfinite`` (count) float32 [R, L].

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from logged import of_tag
 from torch import Tensor, nn
 
 import actviz_tb
@@ -60,3 +61,31 @@ def test_training_is_the_same_to_the_last_bit_with_a_probe_and_without(tmp_path:
         results.append([*outputs, *model.state_dict().values(), modes])
     for without, with_probe in zip(*results, strict=True):
         assert torch.equal(without, with_probe)
+
+
+def test_a_digest_is_equal_for_the_same_probe_alone(tmp_path: Path) -> None:
+    tokens = torch.randint(0, 100, (3, 5))
+    changed = tokens.clone()
+    changed[2, 4] += 1
+    probes = {
+        "one": tokens,
+        "same": tokens.T.contiguous().T,
+        "changed": changed,
+        "shaped": tokens.reshape(5, 3),
+        "typed": tokens.int(),
+        "sparse": tokens.to_sparse(),
+    }
+    digests = {}
+    for name, probe in probes.items():
+        model = nn.Sequential(Densified(), nn.Embedding(200, 4))
+        with actviz_tb.watch(model, tmp_path / name, every=1, probe=probe, on_error="raise"):
+            model(tokens)
+        digests[name] = of_tag(tmp_path / name, "actviz/inputs")[0].header["digest"]
+    assert digests["sparse"] is None
+    assert digests["same"] == digests["one"]
+    assert len({digests[name] for name in ("one", "changed", "shaped", "typed")}) == 4
+
+
+class Densified(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.to_dense() if x.is_sparse else x

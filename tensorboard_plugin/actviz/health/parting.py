@@ -55,7 +55,7 @@ def part(one: History, other: History, thresholds: Thresholds | None = None) -> 
     _, layer, span = min(candidates)
     factor = float(np.exp(apart[layer, span.first])) if np.isfinite(apart[layer, span.first]) else 0.0
     values = {"rms": float(a[layer, span.first]), "other_rms": float(b[layer, span.first])}
-    what = "finite in one run only" if only_one[layer, span.first] else f"RMS {number(values['rms'])} and {number(values['other_rms'])}"
+    what = "finite in one run only" if only_one[layer, span.first] else f"RMS {number(values['rms'])} against {number(values['other_rms'])}"
     finding = found(
         history,
         "parting",
@@ -63,7 +63,7 @@ def part(one: History, other: History, thresholds: Thresholds | None = None) -> 
         layer,
         span,
         evidence={name: value for name, value in {**values, "factor": factor}.items() if np.isfinite(value)},
-        sentence=f"the runs part: {what}" + ("" if only_one[layer, span.first] or factor == 0 else f", {times(factor)}"),
+        sentence=f"the runs part: {what}" + ("" if only_one[layer, span.first] or factor == 0 else f", {times(max(factor, 1 / factor))} apart"),
         brief="parts",
         cause="what differs between the two: seed, data order, learning rate or code",
         view="compare",

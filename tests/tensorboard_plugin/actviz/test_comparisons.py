@@ -134,13 +134,14 @@ def test_runs_with_other_samples_are_refused_or_told(tmp_path: Path) -> None:
     assert site.record("similarity", run="one", step=0, other_run="relabelled").header["same_inputs"] is False
 
 
-def test_inputs_that_cannot_be_drawn_tell_nothing(tmp_path: Path) -> None:
-    for name in ("one", "other"):
+@pytest.mark.parametrize(("digests", "same"), [((None, None), None), (("a", None), None), (("a", "a"), True), (("a", "b"), False)])
+def test_inputs_that_cannot_be_drawn_are_told_by_their_digests(tmp_path: Path, digests: tuple[str | None, ...], same: bool | None) -> None:
+    for name, digest in zip(("one", "other"), digests, strict=True):
         write_run(tmp_path / name, 8)
         writer = RunWriter(tmp_path / name)
-        writer.run_record("inputs", 1, {"source": "probe", "layout": None, "labels": None})
+        writer.run_record("inputs", 1, {"source": "probe", "layout": None, "labels": None, "digest": digest})
         writer.close()
-    assert Site(tmp_path).record("similarity", run="one", step=0, other_run="other").header["same_inputs"] is None
+    assert Site(tmp_path).record("similarity", run="one", step=0, other_run="other").header["same_inputs"] is same
 
 
 def test_three_samples_are_too_few_for_the_unbiased_estimator(tmp_path: Path) -> None:

@@ -229,6 +229,7 @@ export async function fetchInputs(run: string, step: number, signal?: AbortSigna
     ...asMaps(container),
     labels: container.header.labels as string[] | null,
     tokens: (container.header.tokens as Inputs["tokens"] | undefined) ?? null,
+    digest: (container.header.digest as Inputs["digest"] | undefined) ?? null,
   };
 }
 

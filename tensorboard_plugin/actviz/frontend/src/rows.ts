@@ -1,5 +1,6 @@
 // The layers as rows: the tree on the left and the quilt stand level because both are made of these.
-import { computed, signal } from "@preact/signals";
+import { computed, signal, useSignalEffect } from "@preact/signals";
+import { useRef } from "preact/hooks";
 import { laneRuns, lanes, layers, search, view } from "./state";
 import type { LayerInfo } from "./types";
 
@@ -182,6 +183,21 @@ export const rowsHeight = computed(() => {
 
 /** How far tree and quilt are scrolled, together. */
 export const rowsScroll = signal(0);
+
+/** What keeps an element that scrolls by the rows at `rowsScroll`, and that at the element. */
+export function useRowsScroll() {
+  const ref = useRef<HTMLDivElement>(null);
+  useSignalEffect(() => {
+    const top = rowsScroll.value;
+    if (ref.current && Math.abs(ref.current.scrollTop - top) > 1) ref.current.scrollTop = top;
+  });
+  return {
+    ref,
+    onScroll: (event: { currentTarget: HTMLElement }) => {
+      rowsScroll.value = event.currentTarget.scrollTop;
+    },
+  };
+}
 
 function toggled(set: ReadonlySet<string>, name: string): ReadonlySet<string> {
   const next = new Set(set);

@@ -189,6 +189,8 @@ export interface Heads {
 export interface Inputs extends Maps {
   labels: string[] | null;
   tokens: (string[] | null)[] | null;
+  /** Equal where the probe is the same to the last bit; null: not known. */
+  digest: string | null;
 }
 
 export type Estimator = "biased" | "unbiased";

@@ -103,6 +103,11 @@ test("inputs are the same, different, or cannot be told; two batches that cannot
   expect(sameInputs(blank, blank, probe)).toBe("unknown");
   expect(sameInputs(blank, inputs([1]), probe)).toBe("different");
   expect(sameInputs(null, null, ["train", "train"])).toBe("different");
+  const digested = (digest: string, labels: string[] | null = null) => ({ ...blank, digest, labels }) as Inputs;
+  expect(sameInputs(digested("a"), digested("a"), probe)).toBe("same");
+  expect(sameInputs(digested("a"), digested("b"), probe)).toBe("different");
+  expect(sameInputs(digested("a", ["x"]), digested("a"), probe)).toBe("different");
+  expect(sameInputs(digested("a"), blank, probe)).toBe("unknown");
 });
 
 test("A and B share one symmetric scale, locked to both runs; the difference has its own", () => {

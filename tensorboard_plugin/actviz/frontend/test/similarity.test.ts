@@ -102,7 +102,7 @@ test("cells touch, fill their side, and are found again at each of their pixels"
 test("frames stand near their steps, each step once, and none where a run has none", () => {
   const axis = stepAxis(0, 100, 1126);
   const steps = Array.from({ length: 11 }, (_, index) => index * 5);
-  const frames = framesOn(axis, steps, 60);
+  const frames = framesOn(axis, steps, 60, null);
   expect(new Set(frames.map(({ index }) => index)).size).toBe(frames.length);
   for (const { index, left } of frames) expect(Math.abs(axis.x(steps[index] as number) - left - 30)).toBeLessThan(100);
   expect(Math.max(...frames.map(({ left }) => left))).toBeLessThan(axis.x(70));
@@ -111,10 +111,20 @@ test("frames stand near their steps, each step once, and none where a run has no
       stepAxis(0, 70, 1126),
       Array.from({ length: 15 }, (_, index) => index * 5),
       60,
+      null,
     ),
   ).toHaveLength(15);
-  expect(Math.min(...framesOn(axis, [80, 90, 100], 60).map(({ left }) => left))).toBeGreaterThan(axis.x(40));
-  expect(framesOn(axis, [], 60)).toEqual([]);
+  expect(Math.min(...framesOn(axis, [80, 90, 100], 60, null).map(({ left }) => left))).toBeGreaterThan(axis.x(40));
+  expect(framesOn(axis, [], 60, 3)).toEqual([]);
+});
+
+test("of many steps, the chosen one is the frame that it stands in", () => {
+  const axis = stepAxis(0, 1000, 1126);
+  const steps = Array.from({ length: 501 }, (_, index) => index * 2);
+  const [without, chosen] = [framesOn(axis, steps, 60, null), framesOn(axis, steps, 60, 333)];
+  const changed = chosen.filter(({ index }, place) => index !== without[place]?.index);
+  expect(changed.map(({ index }) => Math.abs((steps[index] as number) - 333))).toEqual([1]);
+  expect(chosen.map(({ left }) => left)).toEqual(without.map(({ left }) => left));
 });
 
 test("advice warns of the biased estimator where features outnumber samples", () => {

@@ -7,7 +7,17 @@ import { statsInView } from "../detail";
 import { drawSparkline, sparkX } from "../draw/sparkline";
 import { byLayer, signOf } from "../findings";
 import { leftWidth, slim } from "../layout";
-import { expanded, type GroupRow, type LayerRow, rows, rowsScroll, toggleGroup, toggleStrips, typeOf } from "../rows";
+import {
+  expanded,
+  type GroupRow,
+  type LayerRow,
+  rows,
+  rowsScroll,
+  toggleGroup,
+  toggleStrips,
+  typeOf,
+  useRowsScroll,
+} from "../rows";
 import { axis, dark, laneRuns, layer, search, stat, statScale, step, view } from "../state";
 import { isFraction, statLabel } from "../statistics";
 import { rowOf } from "../stats";
@@ -174,13 +184,23 @@ function SparkCursor() {
   return <div class="cursor" style={{ right: `${right - 0.5}px` }} />;
 }
 
+/** The selected layer stays in view when the tree becomes lower, as when findings arrive below it. */
+function keepSelectedInView(tree: HTMLElement): () => void {
+  let before = tree.clientHeight;
+  const observer = new ResizeObserver(() => {
+    const row = tree.querySelector<HTMLElement>("[aria-selected=true]");
+    const top = row ? row.getBoundingClientRect().top - tree.getBoundingClientRect().top : -1;
+    if (top >= 0 && top < before) row?.scrollIntoView({ block: "nearest" });
+    before = tree.clientHeight;
+  });
+  observer.observe(tree);
+  return () => observer.disconnect();
+}
+
 export function Layers({ height }: { height: number | null }) {
-  const ref = useRef<HTMLDivElement>(null);
+  const { ref, onScroll } = useRowsScroll();
   const shown = rows.value;
-  useEffect(() => {
-    const tree = ref.current;
-    if (tree && Math.abs(tree.scrollTop - rowsScroll.value) > 1) tree.scrollTop = rowsScroll.value;
-  }, [rowsScroll.value]);
+  useEffect(() => keepSelectedInView(ref.current as HTMLElement), []);
   return (
     <>
       <div class="tree-head hint">
@@ -193,15 +213,13 @@ export function Layers({ height }: { height: number | null }) {
         )}
       </div>
       <div
-        class="tree"
+        class={height === null ? "tree free" : "tree"}
         ref={ref}
         role="tree"
         aria-label="Layers in execution order"
         tabIndex={0}
-        style={height === null ? { flex: "1 1 0" } : { flex: `0 0 ${height}px` }}
-        onScroll={(event) => {
-          rowsScroll.value = event.currentTarget.scrollTop;
-        }}
+        style={height === null ? {} : { flex: `0 0 ${height}px` }}
+        onScroll={onScroll}
         onKeyDown={(event) => {
           if (event.key === "Enter" && event.target === event.currentTarget && layer.value !== null)
             openLayer(layer.value);

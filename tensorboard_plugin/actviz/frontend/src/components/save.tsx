@@ -235,7 +235,7 @@ export function Save() {
         </p>
       )}
       {outcome.value !== "" && (
-        <p role="alert" class="outcome">
+        <p role="alert" class="save-outcome">
           {outcome.value}
         </p>
       )}

@@ -1,6 +1,5 @@
-// Samples in a plane: the label itself is the point, or a dot.
+// Samples in a plane: the label itself is the point, where it is short, or a dot.
 
-import { shorten } from "../format";
 import { FONT, type Palette } from "../palette";
 
 // Ten colours each that keep their distance also for protan, deutan and tritan eyes, and 4.5:1 to the page; found by search, see
@@ -29,6 +28,7 @@ const LABELS_DARK = [
   "#aabb88",
   "#aa8844",
 ];
+/** Labels with more of them would hide one another. */
 const SHOWN_CHARACTERS = 4;
 
 export interface Cloud {
@@ -74,8 +74,8 @@ export function drawCloud(context: CanvasRenderingContext2D, cloud: Cloud, plane
     const [x, y] = placeOf(cloud.points, index, plane);
     context.fillStyle = cloud.colours[index] as string;
     const label = radius === null ? cloud.labels?.[index] : undefined;
-    if (label !== undefined) {
-      context.fillText(shorten(label, SHOWN_CHARACTERS), x, y + 0.5);
+    if (label !== undefined && label.length <= SHOWN_CHARACTERS) {
+      context.fillText(label, x, y + 0.5);
       continue;
     }
     context.beginPath();

@@ -5,7 +5,7 @@ import type { StatDomain } from "../draw/scale";
 import { formatCount } from "../format";
 import { chooseQuiltHeight, HEAD_HEIGHT, quiltHeight, quiltLimits } from "../layout";
 import { palette } from "../palette";
-import { rowsScroll } from "../rows";
+import { useRowsScroll } from "../rows";
 import { dark, hoverStep, type Lanes, laneRuns, lanes, type StatScale, stat, statScale, toldStep } from "../state";
 import { isFraction, STATISTICS } from "../statistics";
 import { domain } from "./overview/lanes";
@@ -121,16 +121,7 @@ export function Overview({ available }: { available: number }) {
           </span>
         )}
       </div>
-      <div
-        class="quilt-scroll"
-        style={{ height: `${height}px` }}
-        ref={(node) => {
-          if (node && Math.abs(node.scrollTop - rowsScroll.value) > 1) node.scrollTop = rowsScroll.value;
-        }}
-        onScroll={(event) => {
-          rowsScroll.value = event.currentTarget.scrollTop;
-        }}
-      >
+      <div class="quilt-scroll" style={{ height: `${height}px` }} {...useRowsScroll()}>
         <Quilt height={height} />
       </div>
       <Splitter

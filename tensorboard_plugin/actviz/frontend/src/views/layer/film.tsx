@@ -47,6 +47,8 @@ export function FilmStrip({
     { length: count },
     (_, index) => steps[nearestIndex(steps, axis.value.step(left + (index + 0.5) * pitch))] as number,
   );
+  const place = step.value === null ? -1 : nearestIndex(frames, step.value);
+  if (place >= 0) frames[place] = steps[nearestIndex(steps, step.value as number)] as number;
   const [arrived, setArrived] = useState(0);
   const name = JSON.stringify([run, layer, frames]);
   useEffect(() => {
@@ -69,7 +71,6 @@ export function FilmStrip({
     const number = of.samples[at] as number;
     return shorten(inputs?.labels?.[number] ?? String(number), Math.max(2, Math.floor(pitch / 7)));
   };
-  const nearest = frames.length > 0 && step.value !== null ? frames[nearestIndex(frames, step.value)] : null;
   const draw = (context: CanvasRenderingContext2D, canvas: HTMLCanvasElement) => {
     const table = lut(colormap.value, dark.value);
     let drawn = 0;
@@ -104,7 +105,7 @@ export function FilmStrip({
         context.fillStyle = palette.value.ink2;
         context.fillText(best === null ? "–" : labelOf(found, best), x + wide / 2, tall + 5);
       }
-      if (frame === nearest) {
+      if (index === place) {
         context.strokeStyle = palette.value.accent;
         context.lineWidth = 2;
         context.strokeRect(x - 1, 1, wide + 2, tall + 2);
@@ -152,7 +153,7 @@ export function FilmStrip({
           width={mainWidth.value}
           height={tall + 4 + (byChannel ? TOP : 0)}
           draw={draw}
-          deps={[name, nearest, arrived, statistics, inputs]}
+          deps={[name, arrived, statistics, inputs]}
           data-testid="film-strip"
           role="img"
           aria-label="The chosen channel over steps"

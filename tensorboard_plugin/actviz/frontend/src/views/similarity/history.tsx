@@ -26,8 +26,13 @@ export interface RunHistory {
   probe: Inputs | null;
 }
 
-/** Indices of the steps that frames stand for, and their left edges: as many as fit, none where the run has no step nearby. */
-export function framesOn(axis: StepAxis, steps: ArrayLike<number>, side: number): { index: number; left: number }[] {
+/** Indices of the steps that frames stand for, and their left edges: as many as fit, none where the run has no step nearby; that at `here` is it. */
+export function framesOn(
+  axis: StepAxis,
+  steps: ArrayLike<number>,
+  side: number,
+  here: number | null,
+): { index: number; left: number }[] {
   const fitting = Math.floor((axis.right - axis.left + FRAME_GAP) / (side + FRAME_GAP));
   const count = Math.max(1, Math.min(steps.length, fitting));
   const pitch = (axis.right - axis.left) / count;
@@ -38,6 +43,16 @@ export function framesOn(axis: StepAxis, steps: ArrayLike<number>, side: number)
     if (index < 0 || Math.abs(axis.x(steps[index] as number) - middle) > pitch) continue;
     if (frames[frames.length - 1]?.index !== index) frames.push({ index, left: Math.round(middle - side / 2) });
   }
+  const at =
+    here === null
+      ? undefined
+      : frames[
+          nearestIndex(
+            frames.map(({ index }) => steps[index] as number),
+            here,
+          )
+        ];
+  if (at && here !== null) at.index = nearestIndex(steps, here);
   return frames;
 }
 
@@ -76,7 +91,7 @@ function FrameRow({ of, history, words, probe, side }: RunHistory & { side: numb
         <p class="hint">{words}</p>
       </div>
     );
-  const frames = framesOn(axis.value, history.steps, side);
+  const frames = framesOn(axis.value, history.steps, side, step.value);
   const steps = frames.map(({ index }) => history.steps[index] as number);
   const nearest = step.value === null ? -1 : nearestIndex(steps, step.value);
   const draw = (context: CanvasRenderingContext2D, canvas: HTMLCanvasElement) => {
@@ -108,7 +123,7 @@ function FrameRow({ of, history, words, probe, side }: RunHistory & { side: numb
         width={mainWidth.value}
         height={side + FRAME_GAP}
         draw={draw}
-        deps={[history, labels, nearest, side]}
+        deps={[history, labels, steps.join(), side]}
         data-testid="pca-frames"
         role="img"
         aria-label={framesWords(of, history, steps)}
