@@ -445,3 +445,56 @@ def test_the_stock_tabs_show_the_run_without_our_plugin(demo: Path, tmp_path: Pa
         assert [image["step"] for image in images] == [0, 5, 15, 35]
         status, png = board.get(f"data/plugin/images/individualImage?{images[0]['query']}")
         assert (status, png[:4]) == (200, b"\x89PNG")
+
+
+def test_by_keyboard_the_step_becomes_the_reference_and_every_plot_says_so(page: Page, board: TensorBoard) -> None:
+    tab = open_tab(page, board, run="lr-0.05", view="layer", layer="conv1", step=20)
+    page.keyboard.press("r")
+    head = tab.get_by_test_id("playhead-reference")
+    expect(head).to_have_text("reference 20")
+    page.keyboard.press("End")
+    expect(tab.get_by_test_id("histogram")).to_have_attribute("data-reference", "20")
+    plots = tab.locator(".plot").count()
+    expect(tab.locator(".plot .cursor.other")).to_have_count(plots)
+    page.wait_for_url(re.compile("reference=20"))
+    page.keyboard.press("Shift+R")
+    expect(head).to_have_count(0)
+    expect(tab.get_by_test_id("histogram")).to_have_attribute("data-reference", "0")
+
+
+def test_after_a_choice_from_a_list_by_pointer_the_arrows_move_steps_again(page: Page, board: TensorBoard) -> None:
+    tab = open_tab(page, board, run="lr-0.05", view="compare", runB="lr-0.2", layer="conv1", step=20)
+    mode = tab.get_by_label("Mode")
+    mode.dispatch_event("pointerdown", {"bubbles": True})
+    mode.focus()
+    mode.select_option("wipe")
+    page.keyboard.press("ArrowRight")
+    expect_step(tab, 25)
+    expect(mode).to_have_value("wipe")
+    mode.focus()  # by keyboard, the arrows go on through the list
+    page.keyboard.press("ArrowDown")
+    expect(mode).not_to_have_value("wipe")
+    assert current_step(tab) == 25
+
+
+def test_keys_work_again_when_the_pointer_comes_back_from_tensorboards_own_bar(page: Page, board: TensorBoard) -> None:
+    tab = open_tab(page, board, run="lr-0.05", step=20)
+    page.get_by_role("button", name="Menu for changing light or dark theme").click()
+    page.keyboard.press("Escape")
+    page.keyboard.press("ArrowRight")
+    assert current_step(tab) == 20
+    page.mouse.move(700, 20)
+    page.mouse.move(700, 500)
+    page.keyboard.press("ArrowRight")
+    expect_step(tab, 25)
+
+
+def test_a_link_to_what_is_not_in_the_log_says_so(page: Page, board: TensorBoard) -> None:
+    tab = open_tab(page, board, run="lr-0.07", layer="conv9", step=7777)
+    absent = tab.get_by_test_id("absent")
+    expect(absent).to_contain_text("run “lr-0.07”; layer “conv9”; step 7\u2009777")
+    absent.get_by_role("button").click()
+    expect(absent).to_have_count(0)
+    tab = open_tab(page, board, run="lr-0.05", layer="conv1", step=20)
+    expect_step(tab, 20)
+    expect(absent).to_have_count(0)

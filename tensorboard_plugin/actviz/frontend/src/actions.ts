@@ -1,9 +1,11 @@
 // What the user can do; each changes the chosen state in state.ts.
 import { batch } from "@preact/signals";
 import { nearestIndex } from "./axis";
+import { formatCount } from "./format";
 import { channelCount, rows } from "./rows";
-import { chooseStepB } from "./sides";
+import { chooseStepB, clearStepB } from "./sides";
 import {
+  absent,
   channel,
   contrast,
   focus,
@@ -12,6 +14,7 @@ import {
   layer,
   layerStops,
   layers,
+  linked,
   looping,
   overlay,
   pinned,
@@ -162,6 +165,12 @@ export function chooseReference(wanted: number): void {
   if (index >= 0) referenceStep.value = steps[index] as number;
 }
 
+/** The reference is the first logged step again; in the Compare view, B's step is A's again. */
+export function clearReference(): void {
+  if (view.value === "compare") clearStepB();
+  else referenceStep.value = null;
+}
+
 /** The next step of a play: at the end of the range in view it begins again, or at the last step it stops. */
 export function playOn(): void {
   const steps = stepsInView.value;
@@ -198,11 +207,12 @@ export function toggleFollow(): void {
   if (steps.length > 0) step.value = steps[steps.length - 1] as number;
 }
 
-/** Fills in what neither the URL nor the user chose, and lets go of what is no longer there. */
+/** Fills in what neither the URL nor the user chose, and lets go of what is not there; what a link asked for in vain is told. */
 export function settle(): void {
   const names = runs.value?.runs.map((info) => info.run) ?? [];
   if (names.length === 0) return;
   batch(() => {
+    if (linked.value) tellAbsent(names);
     if (runA.value === null || !names.includes(runA.value)) {
       runA.value = names[0] as string;
       if (runB.value === null && names.length > 1 && names.length <= 4) runB.value = names[1] as string;
@@ -218,6 +228,24 @@ export function settle(): void {
     if (following.value || step.value === null) step.value = steps[steps.length - 1] as number;
     else if (steps[nearestIndex(steps, step.value)] !== step.value) goToStep(step.value);
   });
+}
+
+function tellAbsent(names: readonly string[]): void {
+  const told = [...absent.value];
+  const tell = (words: string) => {
+    if (!told.includes(words)) told.push(words);
+  };
+  for (const run of [runA.value, runB.value]) if (run !== null && !names.includes(run)) tell(`run “${run}”`);
+  const known = layers.value;
+  if (known.length > 0 && layer.value !== null && !known.some((info) => info.name === layer.value))
+    tell(`layer “${layer.value}”`);
+  const steps = stepsInView.value;
+  if (steps.length > 0 && step.value !== null && !following.value) {
+    const near = steps[nearestIndex(steps, step.value)] as number;
+    if (near !== step.value) tell(`step ${formatCount(step.value)}, the nearest logged one is ${formatCount(near)}`);
+  }
+  absent.value = told;
+  linked.value = known.length === 0 || steps.length === 0;
 }
 
 /** Opens a layer's own view. */

@@ -117,8 +117,11 @@ function Guarded({ available }: { available: number }) {
     return <Body available={available} />;
   }
   const reading = Object.keys(models.value).length === 0 && Object.keys(runErrors.value).length === 0;
-  return <p class="no-match">{reading ? "Reading the run." : "No layer was logged in this run yet."}</p>;
+  return <p class="no-match">{reading ? "Reading the run." : NOTHING}</p>;
 }
+
+const NOTHING =
+  "No layer was logged in this run yet. Recorded are forward passes in training mode (model.train()) with gradients enabled.";
 
 function ViewRow() {
   return (

@@ -65,19 +65,22 @@ export function inOrder(items: readonly Item[]): Item[] {
   return items.map((item) => item).sort((one, other) => start(one) - start(other));
 }
 
+/** Where the two runs part; last in the list, as runs of other settings part at once. */
+const partings = computed<Item[]>(() => {
+  const answer = parted.value?.data;
+  if (!answer?.finding || shownRuns.value.length < 2) return [];
+  const { run, other_run, finding } = answer;
+  const key = `parting ${run} ${other_run}`;
+  return [{ key, letter: null, run, finding, sentence: null, followers: 0, follows: false, cascade: key }];
+});
+
 /** What the list shows. */
 export const items = computed<Item[]>(() => {
   const found = shownRuns.value.flatMap(({ run, letter }) => {
     const answer = answers.value[run]?.data;
     return answer ? itemsOf(answer, letter, unfolded.value) : [];
   });
-  const parting = parted.value?.data;
-  if (parting?.finding && shownRuns.value.length > 1) {
-    const key = `parting ${parting.run} ${parting.other_run}`;
-    const { run, finding } = { run: parting.run, finding: parting.finding };
-    found.push({ key, letter: null, run, finding, sentence: null, followers: 0, follows: false, cascade: key });
-  }
-  return inOrder(found);
+  return [...inOrder(found), ...partings.value];
 });
 
 /** All findings of the shown runs by layer, the first one of each first. */

@@ -1,5 +1,7 @@
 // The keyboard.
 import {
+  chooseReference,
+  clearReference,
   firstStep,
   lastStep,
   moveChannel,
@@ -12,9 +14,10 @@ import {
   toggleOverlay,
   togglePlay,
 } from "./actions";
-import { moveFinding } from "./findings";
+import { moveFinding, thresholdsShown } from "./findings";
 import { foldAround, toggleStrips } from "./rows";
-import { brush, helpShown, layer, looping, saveShown, search, VIEWS, type View, view, zoom } from "./state";
+import { brush, helpShown, layer, looping, saveShown, search, step, VIEWS, type View, view, zoom } from "./state";
+import { parentWindow } from "./theme";
 import { COMPARE_KEYS } from "./views/compare/keys";
 import { togglePulse } from "./views/propagation/pulse";
 import { openChosen } from "./views/propagation/toggle";
@@ -36,6 +39,10 @@ const KEYS: Keys = {
   l: () => {
     looping.value = !looping.value;
   },
+  r: () => {
+    if (step.value !== null) chooseReference(step.value);
+  },
+  R: clearReference,
   x: swapRuns,
   n: () => moveFinding(1),
   N: () => moveFinding(-1),
@@ -78,13 +85,35 @@ const KEYS_OF: Readonly<Partial<Record<View, Keys>>> = {
 /** Leaves one thing at a time, the last opened first. */
 function leave(): void {
   if (brush.value !== null) brush.value = null;
+  else if (thresholdsShown.value) thresholdsShown.value = false;
   else if (helpShown.value || saveShown.value) helpShown.value = saveShown.value = false;
   else if (search.value !== "") search.value = "";
   else if (zoom.value !== null) resetZoom();
 }
 
+/** Lets go of a list that was opened with the pointer once something is chosen: the arrows move steps and layers again. */
+function letGoOfLists(): void {
+  let pointed: EventTarget | null = null;
+  document.addEventListener("pointerdown", ({ target }) => {
+    pointed = target;
+  });
+  document.addEventListener("change", ({ target }) => {
+    if (target instanceof HTMLSelectElement && target === pointed) target.blur();
+  });
+}
+
+/** Takes the keys back from TensorBoard's own bar when the pointer comes in, unless something is being typed there. */
+function takeKeysBack(): void {
+  document.documentElement.addEventListener("pointerenter", () => {
+    const active = parentWindow()?.document.activeElement;
+    if (active && !active.matches("input, textarea, select, [contenteditable]") && !document.hasFocus()) window.focus();
+  });
+}
+
 /** Listens to the page's keys; those typed into a field, or that a control needs itself, are left alone. */
 export function listenToKeys(): void {
+  letGoOfLists();
+  takeKeysBack();
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const target = event.target as HTMLElement;

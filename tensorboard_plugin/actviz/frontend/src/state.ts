@@ -85,6 +85,9 @@ export const looping = signal(false);
 export const stepsPerSecond = signal(10);
 
 // Passing state, not in the URL.
+/** Whether what a link asked for is still to be looked up, and what of it is not in the log, in words. */
+export const linked = signal(false);
+export const absent = signal<readonly string[]>([]);
 export const playing = signal(false);
 /** Two steps, between which the pointer is drawing a range to zoom to. */
 export const brush = signal<readonly [number, number] | null>(null);

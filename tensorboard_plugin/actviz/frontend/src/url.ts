@@ -7,6 +7,7 @@ import { decodeThresholds, encodeThresholds, thresholds } from "./findings";
 import { expanded, folded } from "./rows";
 import { AXIS_MODES } from "./spacing";
 import {
+  absent,
   axisMode,
   type ChannelChoice,
   type ChannelSort,
@@ -31,6 +32,7 @@ import {
   lanes,
   layer,
   layerPart,
+  linked,
   looping,
   MEASURES,
   type Measure,
@@ -263,6 +265,8 @@ function read(hash: string): void {
       if (value === undefined) field.reset();
       else field.set(value);
     }
+    linked.value = true;
+    absent.value = [];
   });
 }
 

@@ -12,7 +12,7 @@ import {
   unfolded,
 } from "../findings";
 import { formatCount, shorten } from "../format";
-import { axis, shownRuns } from "../state";
+import { axis, laneSteps, shownRuns } from "../state";
 import type { Threshold } from "../types";
 import { Swatch } from "./frame";
 import "./findings.css";
@@ -53,7 +53,11 @@ export function Findings() {
         ))}
         {list.length === 0 && errors.length === 0 && (
           <p class="hint" data-testid="no-findings">
-            {waiting ? "Looking through the logged steps." : "None: no rule finds anything wrong in the logged steps."}
+            {waiting
+              ? "Looking through the logged steps."
+              : laneSteps.value.length > 0
+                ? "None: no rule finds anything wrong in the logged steps."
+                : "No step is logged yet."}
           </p>
         )}
         {leftOut > 0 && <p class="hint">{formatCount(leftOut)} more are not listed.</p>}

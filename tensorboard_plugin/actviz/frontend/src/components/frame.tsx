@@ -5,6 +5,7 @@ import { chooseReference, chooseStep } from "../actions";
 import { inkOn, runColour } from "../colour";
 import { axis, brush, dark, hoverStep, type RunLetter, step } from "../state";
 import { zoomTo } from "../zoom";
+import { secondStep } from "./playhead";
 
 /** A run's letter on its colour. */
 export function Swatch({ letter, run }: { letter: RunLetter | null; run: string | null }) {
@@ -17,7 +18,7 @@ export function Swatch({ letter, run }: { letter: RunLetter | null; run: string 
   );
 }
 
-/** The cursor lines of a plot over steps: the chosen step, and the step under the pointer; and the range that is being drawn. */
+/** The cursor lines of a plot over steps: the chosen step, the reference, the step under the pointer; and the range that is being drawn. */
 export function Cursors() {
   const { x, first, last } = axis.value;
   const range = brush.value?.map(x);
@@ -34,6 +35,7 @@ export function Cursors() {
           }}
         />
       )}
+      {inside(secondStep.value) && <div class="cursor other" style={{ left: `${x(secondStep.value)}px` }} />}
       {inside(step.value) && <div class="cursor" style={{ left: `${x(step.value)}px` }} />}
     </>
   );

@@ -3,7 +3,7 @@ import { helpShown, view } from "../state";
 import { COMPARE_HELP } from "../views/compare/keys";
 
 const KEYS: readonly (readonly [string, string])[] = [
-  ["← →", "former, next logged step (Shift: ten)"],
+  ["← →", "previous, next logged step (Shift: ten)"],
   ["Home End", "first, last logged step"],
   ["↑ ↓", "layer"],
   ["- +", "fold, unfold the block that the layer is in"],
@@ -17,8 +17,9 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["l", "loop: play the range in view again and again"],
   ["f", "follow the newest step"],
   ["z Z", "zoom the step axis in, out, round the step"],
-  ["n N", "next, former finding"],
+  ["n N", "next, previous finding"],
   ["1 … 5", "view"],
+  ["r R", "this step is the reference (in Compare: B's), the first one is again"],
   ["x", "swap runs A and B"],
   ["/", "search layers: text, or a glob with * and ?"],
   ["Esc", "leave: this, the search, the zoom"],
@@ -27,7 +28,7 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["click", "a step, a layer, a channel; again: open it"],
   ["drag", "scrub; on the line between two panels: resize (also with the arrow keys)"],
   ["Shift-drag", "zoom the step axis to a range"],
-  ["Alt-click", "reference step, of histogram and change; in Compare, B's step"],
+  ["Alt-click", "as r, for a step of any plot"],
 ];
 
 export function Help() {

@@ -28,7 +28,7 @@ function RunRow({ letter }: { letter: RunLetter }) {
       <select
         data-testid={`run-${letter.toLowerCase()}`}
         aria-label={`Run ${letter}`}
-        title={chosen ?? "no second run"}
+        title={info ? `${info.run}: ${formatCount(info.steps)} logged steps` : "no second run"}
         value={chosen ?? ""}
         onChange={(event) => chooseRun(letter, event.currentTarget.value === "" ? null : event.currentTarget.value)}
       >
@@ -41,13 +41,12 @@ function RunRow({ letter }: { letter: RunLetter }) {
       </select>
       {info && (
         <span class="hint steps">
-          <span class={found > 0 ? "logged" : ""}>
-            {formatCount(info.steps)} steps{found > 0 && " · "}
-          </span>
-          {found > 0 && (
+          {found > 0 ? (
             <span class="found" data-testid={`findings-${letter.toLowerCase()}`}>
               {found} {found === 1 ? "finding" : "findings"}
             </span>
+          ) : (
+            `${formatCount(info.steps)} steps`
           )}
         </span>
       )}

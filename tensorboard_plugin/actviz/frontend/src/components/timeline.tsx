@@ -9,7 +9,7 @@ import { axis, axisMode, dark, hoverStep, laneRuns, mainWidth, spacings, step, s
 import { Canvas } from "./canvas";
 import { FindingsLane } from "./findings";
 import { Cursors, scrubbing } from "./frame";
-import { PlayheadB } from "./playhead";
+import { SecondPlayhead } from "./playhead";
 
 const HEIGHT = 87;
 /** A mark or restart is told when the pointer is so many pixels from it. */
@@ -78,7 +78,7 @@ export function TimeLine() {
             {formatCount(position)}
           </div>
         )}
-        <PlayheadB />
+        <SecondPlayhead />
       </div>
       {marks.length > 0 && (
         <div class="lane-name" style={{ top: `${MARK_TOP + 3}px` }}>

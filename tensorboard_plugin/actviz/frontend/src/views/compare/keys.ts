@@ -42,7 +42,7 @@ export const COMPARE_KEYS: Readonly<Record<string, () => void>> = {
 };
 
 export const COMPARE_HELP: readonly (readonly [string, string])[] = [
-  [", .", "B's own step: former, next logged one (< > ten)"],
+  [", .", "B's own step: previous, next logged one (< > ten)"],
   ["c", "B's step the same as A's again"],
   ["m", "channels of B matched to A's by correlation"],
   ["d", "side by side, wipe, blink, difference"],

@@ -7,7 +7,7 @@ import { StepPlot, Swatch, useFetched } from "../../components/frame";
 import { drawValues, drawValueTicks, fullShare, valueScale } from "../../draw/values";
 import { formatPercent, formatShort } from "../../format";
 import { palette } from "../../palette";
-import { axis, dark, layer, mainWidth, shownRuns, timelines, toldStep, zoom } from "../../state";
+import { axis, dark, layerInfo, mainWidth, shownRuns, timelines, toldStep, zoom } from "../../state";
 import { indexOfStep } from "../../stats";
 import { fitted } from "../../text";
 import type { Histograms } from "../../types";
@@ -17,7 +17,7 @@ const SWATCH_BOTTOM = 20;
 
 export function ValuesOverSteps({ height }: { height: number }) {
   const shown = shownRuns.value;
-  const name = layer.value;
+  const name = layerInfo.value?.name ?? null; // what a link asked for may be no layer
   const range = zoom.value;
   const known = shown.map(({ run }) => [run, timelines.value[run]?.revision]);
   const key = name === null || shown.length === 0 ? null : JSON.stringify([name, known, range]);

@@ -1,0 +1,79 @@
+"""Each view on each kind of network, from real trainings with a planted fault: by keyboard alone, in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import real_runs
+from playwright.sync_api import Locator, Page, expect
+from tensorboard_process import TensorBoard, tensorboard
+from test_tab import current_step, expect_layer, expect_step, open_tab
+
+pytestmark = pytest.mark.browser
+
+LAST = 160
+FIRST_BAD = {"digits": ("block2.conv", 120), "resnet": ("block2.bn1", 120), "text": ("block1.down", 130)}
+PICTURES = {
+    "overview": ("quilt", "values"),
+    "layer": ("maps-grid", "map-large", "histogram", "film-strip"),
+    "propagation": ("score-maps",),
+    "compare": ("compare-a", "compare-b", "overlaid"),
+    "similarity": ("scatter", "pca-frames", "dimensions-plot"),
+}
+COLOURS = """(canvas) => {
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  return new Set(new Uint32Array(data.buffer)).size;
+}"""
+
+
+@pytest.fixture(scope="module", params=real_runs.FAULTS)
+def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, TensorBoard]]:
+    logdir = tmp_path_factory.mktemp(request.param)
+    real_runs.log(logdir, request.param, LAST)
+    with tensorboard(tmp_path_factory.mktemp("board") / "out", "--logdir", str(logdir)) as running:
+        yield request.param, running
+
+
+@pytest.mark.parametrize(("number", "view"), list(enumerate(PICTURES, 1)))
+def test_by_keyboard_every_view_goes_to_the_fault_and_shows_it(page: Page, runs: tuple[str, TensorBoard], number: int, view: str) -> None:
+    kind, board = runs
+    layer, step = FIRST_BAD[kind]
+    tab = open_tab(page, board, run="healthy", runB="faulty", step=0)
+    expect(tab.get_by_test_id("finding").first).to_be_visible()
+    page.keyboard.press("n")
+    expect_layer(tab, layer)
+    expect_step(tab, step)
+    page.keyboard.press(str(number))
+    expect(tab.get_by_test_id(f"view-{view}")).to_have_attribute("aria-current", "page")
+    for picture in PICTURES[view]:
+        expect_drawn(tab.get_by_test_id(picture).first, 1)  # a fault may leave one colour
+    page.keyboard.press("ArrowLeft")
+    expect_step(tab, step - 10)
+    page.keyboard.press("ArrowUp")
+    expect(tab.get_by_test_id("layer-title")).not_to_have_attribute("title", layer)
+    for picture in PICTURES[view]:
+        expect_drawn(tab.get_by_test_id(picture).first, 5)
+    assert current_step(tab) == step - 10
+    expect(tab.get_by_role("alert")).to_have_count(0)
+
+
+def test_the_frame_round_the_selected_row_is_level_with_it_however_far_down(page: Page, runs: tuple[str, TensorBoard]) -> None:
+    page.set_viewport_size({"width": 1200, "height": 560})
+    tab = open_tab(page, runs[1], run="healthy", runB="faulty", step=0)
+    for key in ("ArrowDown",) * 12 + ("ArrowUp",) * 9:
+        page.keyboard.press(key)
+        page.wait_for_timeout(50)
+        places = [tab.locator(each).bounding_box() for each in ("[data-testid=layer-row][aria-selected=true]", ".quilt-selection")]
+        assert places[0] and places[1]
+        assert abs(places[0]["y"] - places[1]["y"]) <= 1, key
+
+
+def expect_drawn(picture: Locator, colours: int) -> None:
+    expect(picture).to_be_visible(timeout=15_000)
+    canvas = picture if picture.evaluate("element => element.tagName") == "CANVAS" else picture.locator("canvas").first
+    for _ in range(50):
+        if canvas.evaluate(COLOURS) >= colours:
+            return
+        picture.page.wait_for_timeout(100)
+    raise AssertionError("nothing is drawn")
