@@ -1,11 +1,12 @@
 # make demo    train the digits CNN, then serve TensorBoard (SERVE=0: only train; PORT=6006)
 # make test    run the tests, those in a browser included
 # make check   format, lint and type checks of Python and TypeScript, and whether the committed bundle is current (needs Node 20)
-# make screenshots  photograph the tab for the README
+# make screenshots  photograph the tab for the README and docs
 # make bench   measure what logging costs a training step, here and in other tools, which it installs into build/peers (25 minutes)
 # make bench-writing  measure how fast events are written
 # make bench-reading  measure TensorBoard with large logs (12 GB of disk, 5 minutes)
 # make bench-page  measure the page in a browser: frames while scrubbing, first paint on a large log, size (2 GB of disk)
+# make bench-similarity  measure how soon CKA matrices appear, over HTTP and in the page
 # make fuzz    fuzz what reads event files (FUZZ_TARGET=events) or answers requests (=requests) for FUZZ_SECONDS=3600
 # make static  rebuild the page's bundle (needs Node 20)
 # make clean   remove what the others made
@@ -31,7 +32,7 @@ PINNED := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
 
 PEERS := $(patsubst benchmarks/peers/%.txt,build/peers/%.log,$(wildcard benchmarks/peers/*.txt))
 
-.PHONY: help demo test check check-python check-frontend bench bench-writing bench-reading bench-page fuzz screenshots static clean
+.PHONY: help demo test check check-python check-frontend bench bench-writing bench-reading bench-page bench-similarity fuzz screenshots static clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -94,6 +95,9 @@ bench-reading: $(VENV)/.demo
 
 bench-page: $(VENV)/.test
 	$(BIN)/python benchmarks/scrubbing.py $(BENCH_ARGS)
+
+bench-similarity: $(VENV)/.test
+	$(BIN)/python benchmarks/similarity.py
 
 fuzz: $(VENV)/.fuzz
 	$(BIN)/python tests/fuzz/run.py $(FUZZ_TARGET) $(FUZZ_SECONDS)

@@ -1,48 +1,80 @@
-"""Make the pictures of the README: train the demo, serve it, and photograph the tab.
+"""Make the pictures of the README and docs: train the demo and three real networks, serve them, and photograph the tab.
 
 make screenshots
 """
+
+from __future__ import annotations
 
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from PIL import Image
+
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 import browser  # noqa: E402  the tests' own helpers
+import real_runs  # noqa: E402
 from conftest import ARGUMENTS  # noqa: E402
-from playwright.sync_api import sync_playwright  # noqa: E402
+from playwright.sync_api import Browser, sync_playwright  # noqa: E402
 from tensorboard_process import tensorboard  # noqa: E402
 
+OUT = ROOT / "docs" / "images"
+DEMO = "run=lr-0.05&runB=lr-0.2&"
+PLANTED = "run=healthy&runB=faulty&"
 PICTURES = {
-    "overview": ("layer=relu1&step=100", False),
-    "layer": ("view=layer&layer=conv1&step=300&sample=3", False),
-    "propagation": ("view=propagation&layer=relu1&step=300&sample=3", False),
-    "compare": ("view=compare&layer=relu1&step=20&sample=3", False),
-    "similarity": ("view=similarity&layer=relu2&step=300", False),
-    "layer-dark": ("view=layer&layer=relu1&focus=B&step=5&sample=3", True),
+    # README
+    "overview": ("demo", DEMO + "layer=relu1&step=100"),
+    "layer": ("demo", DEMO + "view=layer&layer=conv1&step=300&sample=3"),
+    "dying": ("demo", DEMO + "view=layer&layer=relu1&focus=B&step=5&sample=3"),
+    "propagation": ("demo", DEMO + "view=propagation&layer=relu1&step=300&sample=3"),
+    "compare": ("demo", DEMO + "view=compare&layer=relu1&step=20&sample=3"),
+    "similarity": ("demo", DEMO + "view=similarity&layer=relu2&step=300"),
+    # docs/views.md
+    "text-overview": ("text", PLANTED + "layer=block1.down&step=510"),
+    "resnet-layer": ("resnet", PLANTED + "view=layer&focus=B&layer=block2.act1&step=290&sample=3"),
+    "text-attention": ("text", PLANTED + "view=layer&layer=block1%2Fscaled_dot_product_attention&part=attention&step=500"),
+    "resnet-propagation": ("resnet", PLANTED + "view=propagation&layer=block1.act1&step=290&sample=3"),
+    "text-compare": ("text", PLANTED + "view=compare&layer=block1.down&step=510"),
+    "digits-similarity": ("digits", PLANTED + "view=similarity&layer=fc1&step=800"),
 }
+"""Name -> (log, state of the page); each is made in light and dark."""
+
+
+def log(kind: str, directory: Path) -> None:
+    if kind == "demo":
+        subprocess.run([sys.executable, str(ROOT / "examples" / "digits_cnn.py"), "--logdir", str(directory)], check=True)
+    else:
+        real_runs.log(directory, kind)
+
+
+def photograph(opened: Browser, url: str, name: str) -> None:
+    for dark in (False, True):
+        page = opened.new_page(viewport={"width": 1440, "height": 900})
+        page.goto(url)
+        page.frame_locator("iframe").get_by_test_id("layer-row").first.wait_for()
+        page.evaluate("dark => document.body.classList.toggle('dark-mode', dark)", dark)
+        page.wait_for_timeout(3000)
+        path = OUT / f"{name}{'-dark' if dark else ''}.png"
+        page.screenshot(path=path)
+        page.close()
+        Image.open(path).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def main() -> None:
-    out = ROOT / "docs" / "images"
-    out.mkdir(exist_ok=True)
+    OUT.mkdir(exist_ok=True)
     chromium = browser.obtain(print)
-    with tempfile.TemporaryDirectory() as directory:
-        logdir = Path(directory) / "digits"
-        subprocess.run([sys.executable, str(ROOT / "examples" / "digits_cnn.py"), "--logdir", str(logdir)], check=True)
-        with tensorboard(Path(directory) / "out", "--logdir", str(logdir)) as board, sync_playwright() as playwright:
-            opened = playwright.chromium.launch(executable_path=chromium, args=[*ARGUMENTS, "--no-sandbox"])
-            for name, (state, dark) in PICTURES.items():
-                page = opened.new_page(viewport={"width": 1440, "height": 900})
-                page.goto(f"{board.url}#actviz&run=lr-0.05&runB=lr-0.2&{state}")
-                page.frame_locator("iframe").get_by_test_id("layer-row").first.wait_for()
-                page.evaluate("dark => document.body.classList.toggle('dark-mode', dark)", dark)
-                page.wait_for_timeout(3000)
-                page.screenshot(path=out / f"{name}.png")
-                page.close()
+    with tempfile.TemporaryDirectory() as directory, sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=[*ARGUMENTS, "--no-sandbox"])
+        for kind in dict.fromkeys(kind for kind, _ in PICTURES.values()):
+            logdir = Path(directory) / kind
+            log(kind, logdir)
+            with tensorboard(Path(directory) / f"{kind}.out", "--logdir", str(logdir)) as board:
+                for name, (of, state) in PICTURES.items():
+                    if of == kind:
+                        photograph(opened, f"{board.url}#actviz&{state}", name)
 
 
 if __name__ == "__main__":
