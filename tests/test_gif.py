@@ -2,6 +2,7 @@
 
 import base64
 import io
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +72,7 @@ def test_a_gif_has_a_frame_a_step_in_view_and_each_is_the_picture_of_its_step(pa
     assert own.max() <= MOST_TOLERANCE
     assert (difference.mean((2, 3, 4)).argmin(1) == np.arange(len(STEPS))).all(), "no frame is another step's"
     words = frames[:, height:]
-    assert all((one != next_one).any() for one, next_one in zip(words, words[1:], strict=False)), "the words tell the step"
+    assert all((one != next_one).any() for one, next_one in itertools.pairwise(words)), "the words tell the step"
 
 
 def test_in_a_gif_of_a_plot_over_steps_the_cursor_goes_through_them(page: Page, board: TensorBoard) -> None:

@@ -1,5 +1,5 @@
 // 'Copy link' and 'Save': every canvas in view with a test id and a label can be saved as a picture, some as drawing, data or film.
-import { signal } from "@preact/signals";
+import { effect, signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
 import { chooseStep, playFromStart } from "../actions";
@@ -122,13 +122,17 @@ async function record<T>(what: (signal: AbortSignal) => Promise<T>): Promise<T> 
 
 async function saveFilm(canvas: HTMLCanvasElement, type: string): Promise<undefined> {
   const end = zoom.peek()?.[1] ?? Number.POSITIVE_INFINITY;
-  const caption = () => {
-    if ((step.peek() ?? 0) >= end) playing.value = false;
-    return captionOf(canvas);
-  };
   playFromStart();
-  const blob = await record((signal) => film(canvas, caption, type, signal));
-  saveBlob(blob, nameOf(canvas, type.startsWith("video/mp4") ? "mp4" : "webm"));
+  // An effect, as a slow page draws fewer frames than there are steps, and would play beyond the range.
+  const stop = effect(() => {
+    if ((step.value ?? 0) >= end) playing.value = false;
+  });
+  try {
+    const blob = await record((signal) => film(canvas, () => captionOf(canvas), type, signal));
+    saveBlob(blob, nameOf(canvas, type.startsWith("video/mp4") ? "mp4" : "webm"));
+  } finally {
+    stop();
+  }
 }
 
 /** Saves a GIF of the steps in view, and says what is not in it. */
