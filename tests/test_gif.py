@@ -3,15 +3,16 @@
 import base64
 import io
 import itertools
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import FrameLocator, Page, expect
-from tensorboard_process import TensorBoard
+from tensorboard_process import TensorBoard, eventually
 from test_frame import AXIS_LEFT, AXIS_RIGHT, saved
-from test_tab import expect_step, open_tab
+from test_tab import current_step, expect_step, open_tab
 
 pytestmark = pytest.mark.browser
 
@@ -87,3 +88,19 @@ def test_in_a_gif_of_a_plot_over_steps_the_cursor_goes_through_them(page: Page, 
         column = np.abs(frame - ACCENT).sum(2).mean(0).argmin()
         assert column == pytest.approx(left + step / steps[-1] * (right - left), abs=1)
     expect_step(tab, int(steps[-1]))
+
+
+def test_what_a_gif_leaves_out_is_said(page: Page, board: TensorBoard) -> None:
+    tab = open_tab(page, board, run="lr-0.05", view="layer", layer="conv1", step=0)
+    expect(tab.get_by_test_id("map-large")).to_have_attribute("data-step", "0")
+    page.route(re.compile("plugin/actviz/maps"), lambda route: None)  # what is not there yet never comes
+    tab.get_by_test_id("save").click()
+
+    def save_and_stop() -> None:
+        tab.locator("[data-panel=map-large]").get_by_role("button", name="GIF").click()
+        eventually(lambda: current_step(tab) > int(str(tab.get_by_test_id("map-large").get_attribute("data-step"))))
+        tab.get_by_role("button", name="Stop and save").click()
+
+    _, durations = frames_of(saved(page, save_and_stop)[1])
+    expect(tab.get_by_role("alert")).to_have_text(f"The GIF has {len(durations)} of the 15 steps in view.")
+    assert len(durations) < 15
