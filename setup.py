@@ -25,6 +25,7 @@ TEST = [
     "pytest-timeout",
     "setuptools",
     "tensorboardX",
+    "websockets",
     "xarray",
 ]
 FUZZ = [*TEST, "atheris"]

@@ -10,11 +10,13 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 VARIABLE = "ACTVIZ_CHROMIUM"
+FIREFOX_VARIABLE = "ACTVIZ_FIREFOX"
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome", "microsoft-edge")
+FIREFOX_NAMES = ("firefox-esr", "firefox")
 APPLICATIONS = (
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
@@ -40,12 +42,22 @@ def installed() -> str | None:
         if shutil.which(given) is None:
             raise NoBrowserError(f"{VARIABLE}={given!r} is no program; name a Chromium or Chrome, or unset it")
         return given
-    for path in (*map(shutil.which, NAMES), *APPLICATIONS):
-        # Ubuntu's chromium-browser is a stub that only says to install the snap.
-        if path is not None and Path(path).exists() and _run((path, "--version"), VERSION_TIMEOUT_S) is None:
-            return path
+    path = _first_that_runs((*map(shutil.which, NAMES), *APPLICATIONS))
+    if path is not None:
+        return path
     path = _of_playwright()
     return path if path is not None and Path(path).exists() else None
+
+
+def firefox() -> str | None:
+    """Return the path of an installed Firefox, or None."""
+    given = os.environ.get(FIREFOX_VARIABLE)
+    return _first_that_runs(map(shutil.which, [given] if given else FIREFOX_NAMES))
+
+
+def _first_that_runs(paths: Iterable[str | None]) -> str | None:
+    # Ubuntu's chromium-browser and firefox are stubs that only say to install the snap.
+    return next((path for path in paths if path is not None and _run((path, "--version"), VERSION_TIMEOUT_S) is None), None)
 
 
 def obtain(report: Callable[[str], None]) -> str:

@@ -6,11 +6,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import browser
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, sync_playwright
 from tensorboard_process import TensorBoard, tensorboard
 
 ROOT = Path(__file__).parent.parent
@@ -29,14 +30,24 @@ ARGUMENTS = [
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
+def chromium_path() -> str:
+    return browser.obtain(print)
+
+
+@pytest.fixture(scope="session")
+def playwright(chromium_path: str) -> Iterator[Playwright]:
+    """The one there can be at a time; to look for a browser may have needed another before."""
+    with sync_playwright() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def chromium(chromium_path: str, playwright: Playwright) -> Iterator[Browser]:
     """A headless Chromium."""
     sandbox = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    path = browser.obtain(print)
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=path, args=ARGUMENTS + sandbox)
-        yield opened
-        opened.close()
+    opened = playwright.chromium.launch(executable_path=chromium_path, args=ARGUMENTS + sandbox)
+    yield opened
+    opened.close()
 
 
 def is_error(message: ConsoleMessage) -> bool:
@@ -48,7 +59,13 @@ def is_error(message: ConsoleMessage) -> bool:
 @pytest.fixture
 def page(chromium: Browser) -> Iterator[Page]:
     """A page of 1440 x 900; the test fails when a script on it does."""
-    context = chromium.new_context(viewport={"width": 1440, "height": 900})
+    with watched_page(chromium) as opened:
+        yield opened
+
+
+@contextmanager
+def watched_page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
     opened = context.new_page()
     errors: list[str] = []
     opened.on("pageerror", lambda error: errors.append(str(error)))

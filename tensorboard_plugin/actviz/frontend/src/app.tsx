@@ -43,17 +43,16 @@ export function App() {
 }
 
 function Instrument() {
-  const main = useRef<HTMLDivElement>(null);
   const body = useRef<HTMLDivElement>(null);
   const [available, setAvailable] = useState(600);
   useEffect(() => {
     const measure = () => {
       if (window.innerWidth > 0) windowWidth.value = window.innerWidth;
-      if (main.current && main.current.clientWidth > 0) mainWidth.value = main.current.clientWidth;
+      // Without the scrollbar, where it takes room: what stands at the right of a plot must not move over it.
+      if (body.current && body.current.clientWidth > 0) mainWidth.value = body.current.clientWidth;
       if (body.current && body.current.clientHeight > 0) setAvailable(body.current.clientHeight);
     };
     const observer = new ResizeObserver(measure);
-    if (main.current) observer.observe(main.current);
     if (body.current) observer.observe(body.current);
     measure();
     return () => observer.disconnect();
@@ -71,7 +70,7 @@ function Instrument() {
           <Findings />
         </div>
       </aside>
-      <main class="main" ref={main}>
+      <main class="main">
         <div class="main-head">
           <ViewRow />
           <TitleLine />

@@ -1,9 +1,12 @@
 // Saving what is drawn: a canvas as a picture with words that say what it shows, a play of it as a film, an answer of the server as it is.
 import { playing } from "./state";
+import { parentWindow } from "./theme";
 
 const FONT_SIZE = 11;
 const LINE = 16;
 const INSET = 8;
+/** The last frame of a film stays so long. */
+export const LAST_FRAME_MS = 500;
 
 /** What is drawn over a canvas, and said below it. */
 export interface Caption {
@@ -16,7 +19,9 @@ export interface Caption {
 
 /** Lets the browser save a file. */
 export function saveBlob(blob: Blob, name: string): void {
-  const link = document.createElement("a");
+  // A link of the page around this frame: of the frame's own, Firefox takes the file for something to show in the frame, which
+  // TensorBoard's content security policy forbids.
+  const link = (parentWindow() ?? window).document.createElement("a");
   link.href = URL.createObjectURL(blob);
   link.download = name;
   link.click();
@@ -104,9 +109,6 @@ export function film(
     paint();
   });
 }
-
-/** The last frame stays so long. */
-const LAST_FRAME_MS = 500;
 
 /** Saves what the server answers under a route; its errors are thrown in its own words. */
 export async function saveRoute(route: string): Promise<void> {

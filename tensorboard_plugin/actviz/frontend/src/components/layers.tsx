@@ -30,6 +30,8 @@ const MARK_WIDTH = 28;
 const INDENT = 8;
 const NAME_SIZE = 13;
 const LEAST_NAME = 48;
+/** A thin scrollbar, where it takes room. */
+const SCROLLBAR = 8;
 /** Sparklines so many pixels above and below what is in view are drawn ahead. */
 const AHEAD = 600;
 const screen = computed(() => Math.floor(rowsScroll.value / AHEAD) * AHEAD);
@@ -40,7 +42,8 @@ function isNear(row: { top: number }): boolean {
 
 /** As much of a name as fits the left column. */
 function named(label: string, depth: number, beside: number): string {
-  return fitted(label, Math.max(LEAST_NAME, leftWidth.value - MARK_WIDTH - depth * INDENT - beside), NAME_SIZE);
+  const room = leftWidth.value - MARK_WIDTH - depth * INDENT - beside - SCROLLBAR;
+  return fitted(label, Math.max(LEAST_NAME, room), NAME_SIZE);
 }
 
 export function Search() {

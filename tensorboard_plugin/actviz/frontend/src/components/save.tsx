@@ -1,12 +1,26 @@
 // 'Copy link' and 'Save': every canvas in view with a test id and a label can be saved as a picture, some as drawing, data or film.
-import { signal } from "@preact/signals";
+import { effect, signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
-import { playFromStart } from "../actions";
+import { chooseStep, playFromStart } from "../actions";
+import { indexRange } from "../axis";
 import { copyText } from "../clipboard";
+import { gif, stepShown, stepsTaken } from "../gif";
 import { palette } from "../palette";
 import { type Caption, fileName, film, filmType, saveBlob, savePicture, saveRoute } from "../saving";
-import { axis, layer, layers, playing, saveShown, shownRuns, step, view, zoom } from "../state";
+import {
+  axis,
+  layer,
+  layers,
+  playing,
+  saveShown,
+  shownRuns,
+  step,
+  stepsInView,
+  stepsPerSecond,
+  view,
+  zoom,
+} from "../state";
 import { svgOf } from "../svg";
 import { currentLink } from "../url";
 
@@ -76,7 +90,7 @@ function labelOf(canvas: HTMLCanvasElement): string {
 function captionOf(canvas: HTMLCanvasElement): Caption {
   const { accent, bg, ink2 } = palette.peek();
   // A picture that waits for another step still says which one it is of.
-  const at = canvas.dataset.step ?? String(step.peek() ?? "");
+  const at = stepShown(canvas) ?? String(step.peek() ?? "");
   const of = shownRuns.peek().map(({ letter, run }) => `${letter} ${run}`);
   const { first, last, x } = axis.peek();
   const here = step.peek();
@@ -90,27 +104,59 @@ function captionOf(canvas: HTMLCanvasElement): Caption {
 }
 
 function nameOf(canvas: HTMLCanvasElement, extension: string): string {
-  const at = canvas.dataset.step ?? step.peek();
+  const at = stepShown(canvas) ?? step.peek();
   return fileName([view.peek(), canvas.dataset.testid ?? "", layer.peek() ?? "", `step-${at}`], extension);
 }
 
-async function saveFilm(canvas: HTMLCanvasElement, type: string): Promise<string | undefined> {
+/** Does what can be stopped; meanwhile nothing else is saved. */
+async function record<T>(what: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController();
   recording.value = controller;
-  const end = zoom.peek()?.[1] ?? Number.POSITIVE_INFINITY;
-  const caption = () => {
-    if ((step.peek() ?? 0) >= end) playing.value = false;
-    return captionOf(canvas);
-  };
   try {
-    playFromStart();
-    const blob = await film(canvas, caption, type, controller.signal);
-    saveBlob(blob, nameOf(canvas, type.startsWith("video/mp4") ? "mp4" : "webm"));
-    return undefined;
+    return await what(controller.signal);
   } finally {
     playing.value = false;
     recording.value = null;
   }
+}
+
+async function saveFilm(canvas: HTMLCanvasElement, type: string): Promise<undefined> {
+  const end = zoom.peek()?.[1] ?? Number.POSITIVE_INFINITY;
+  playFromStart();
+  // An effect, as a slow page draws fewer frames than there are steps, and would play beyond the range.
+  const stop = effect(() => {
+    if ((step.value ?? 0) >= end) playing.value = false;
+  });
+  try {
+    const blob = await record((signal) => film(canvas, () => captionOf(canvas), type, signal));
+    saveBlob(blob, nameOf(canvas, type.startsWith("video/mp4") ? "mp4" : "webm"));
+  } finally {
+    stop();
+  }
+}
+
+/** Saves a GIF of the steps in view, and says what is not in it. */
+async function saveGif(canvas: HTMLCanvasElement): Promise<string> {
+  playing.value = false;
+  const all = Array.from(stepsInView.peek());
+  const inRange = zoom.peek() === null ? all : all.slice(...indexRange(all, ...(zoom.peek() as [number, number])));
+  const steps = stepsTaken(inRange, canvas.width * canvas.height);
+  let wanted: number | null = null;
+  const go = (next: number) => {
+    if (wanted !== null && step.peek() !== wanted) return false; // the reader went elsewhere
+    chooseStep(next);
+    wanted = step.peek();
+    return true;
+  };
+  const { blob, frames, late } = await record((signal) =>
+    gif(canvas, () => captionOf(canvas), { steps, go, perSecond: stepsPerSecond.peek() }, signal),
+  );
+  saveBlob(blob, nameOf(canvas, "gif"));
+  const notes = [];
+  if (frames < inRange.length) notes.push(`The GIF has ${frames} of the ${inRange.length} steps in view.`);
+  if (late > 0)
+    notes.push(`In ${late} of its frames the picture is an earlier step's, as they say: theirs did not come in time.`);
+  return notes.join(" ");
 }
 
 function Action({
@@ -183,6 +229,13 @@ function PanelRow({ canvas }: { canvas: HTMLCanvasElement }) {
       ) : (
         <span />
       )}
+      <Action
+        label={`${label}: GIF`}
+        title="The same play as a GIF, in 256 colours a frame"
+        onClick={() => void attempt(() => saveGif(canvas))}
+      >
+        GIF
+      </Action>
     </li>
   );
 }

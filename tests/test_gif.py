@@ -1,0 +1,106 @@
+"""A play saved as GIF, decoded by Pillow: frames, durations and pixels against what the page shows step by step."""
+
+import base64
+import io
+import itertools
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import FrameLocator, Page, expect
+from tensorboard_process import TensorBoard, eventually
+from test_frame import AXIS_LEFT, AXIS_RIGHT, saved
+from test_tab import current_step, expect_step, open_tab
+
+pytestmark = pytest.mark.browser
+
+STEPS = list(range(10, 45, 5))
+SPEED = 20  # steps a second
+LAST_MS = 500
+MEAN_TOLERANCE, MOST_TOLERANCE = 1.0, 16  # of 255: a frame has 256 colours, chosen from 5 to 6 bits a channel
+ACCENT = (0xE8, 0x64, 0x00)
+
+
+def frames_of(gif: bytes) -> tuple[np.ndarray, list[int]]:
+    """Return the frames of a GIF, [frames, height, width, 3], and their durations in ms."""
+    image = Image.open(io.BytesIO(gif))
+    assert image.format == "GIF"
+    frames, durations = [], []
+    for index in range(image.n_frames):
+        image.seek(index)
+        frames.append(np.asarray(image.convert("RGB"), float))
+        durations.append(int(image.info["duration"]))
+    return np.stack(frames), durations
+
+
+def save_gif(page: Page, tab: FrameLocator, panel: str) -> bytes:
+    tab.get_by_test_id("save").click()
+    name, gif = saved(page, lambda: tab.locator(f"[data-panel={panel}]").get_by_role("button", name="GIF").click())
+    assert Path(name).suffix == ".gif"
+    expect(tab.get_by_role("alert")).to_have_count(0)  # nothing was left out
+    return gif
+
+
+def pixels_of(tab: FrameLocator, testid: str) -> np.ndarray:
+    """Return what a canvas shows on the white page, [height, width, 3]."""
+    url = tab.get_by_test_id(testid).evaluate("canvas => canvas.toDataURL()")
+    image = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("RGBA")
+    return np.asarray(Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB"), float)
+
+
+def test_a_gif_has_a_frame_a_step_in_view_and_each_is_the_picture_of_its_step(page: Page, board: TensorBoard) -> None:
+    state = {"run": "lr-0.05", "view": "layer", "layer": "conv1", "sample": 3, "range": f"{STEPS[0]}..{STEPS[-1]}", "speed": SPEED}
+    tab = open_tab(page, board, step=30, **state)
+    expect(tab.get_by_test_id("map-large")).to_have_attribute("data-step", "30")
+    frames, durations = frames_of(save_gif(page, tab, "map-large"))
+    assert durations == [1000 // SPEED] * (len(STEPS) - 1) + [LAST_MS]
+    shown = []
+    for step in STEPS:
+        if step == STEPS[0]:
+            tab = open_tab(page, board, step=step, **state)
+        else:
+            page.keyboard.press("ArrowRight")
+        expect(tab.get_by_test_id("map-large")).to_have_attribute("data-step", str(step))
+        shown.append(pixels_of(tab, "map-large"))
+    height, width = shown[0].shape[:2]
+    assert frames.shape[1] > height, "the words stand below the picture"
+    assert frames.shape[2] == width
+    difference = np.abs(frames[:, None, :height] - np.stack(shown)[None])  # of each frame and each step
+    own = difference[np.arange(len(STEPS)), np.arange(len(STEPS))]
+    assert own.mean() <= MEAN_TOLERANCE
+    assert own.max() <= MOST_TOLERANCE
+    assert (difference.mean((2, 3, 4)).argmin(1) == np.arange(len(STEPS))).all(), "no frame is another step's"
+    words = frames[:, height:]
+    assert all((one != next_one).any() for one, next_one in itertools.pairwise(words)), "the words tell the step"
+
+
+def test_in_a_gif_of_a_plot_over_steps_the_cursor_goes_through_them(page: Page, board: TensorBoard) -> None:
+    tab = open_tab(page, board, run="lr-0.05", layer="conv1", step=0, speed=SPEED)
+    expect_step(tab, 0)
+    expect(tab.get_by_test_id("quilt")).to_have_attribute("data-lanes", "6")
+    frames, durations = frames_of(save_gif(page, tab, "values-a"))
+    steps = np.arange(0, 75, 5)
+    assert len(durations) == len(steps)
+    left, right = AXIS_LEFT, frames.shape[2] - AXIS_RIGHT
+    for frame, step in zip(frames, steps, strict=True):
+        column = np.abs(frame - ACCENT).sum(2).mean(0).argmin()
+        assert column == pytest.approx(left + step / steps[-1] * (right - left), abs=1)
+    expect_step(tab, int(steps[-1]))
+
+
+def test_what_a_gif_leaves_out_is_said(page: Page, board: TensorBoard) -> None:
+    tab = open_tab(page, board, run="lr-0.05", view="layer", layer="conv1", step=0)
+    expect(tab.get_by_test_id("map-large")).to_have_attribute("data-step", "0")
+    page.route(re.compile("plugin/actviz/maps"), lambda route: None)  # what is not there yet never comes
+    tab.get_by_test_id("save").click()
+
+    def save_and_stop() -> None:
+        tab.locator("[data-panel=map-large]").get_by_role("button", name="GIF").click()
+        eventually(lambda: current_step(tab) > int(str(tab.get_by_test_id("map-large").get_attribute("data-step"))))
+        tab.get_by_role("button", name="Stop and save").click()
+
+    _, durations = frames_of(saved(page, save_and_stop)[1])
+    expect(tab.get_by_role("alert")).to_have_text(f"The GIF has {len(durations)} of the 15 steps in view.")
+    assert len(durations) < 15
