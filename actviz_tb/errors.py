@@ -48,7 +48,7 @@ class ActvizWarning(UserWarning):
 
 
 class CostWarning(ActvizWarning):
-    """Logging takes a large part of the training's time."""
+    """Logging takes a large part of the training's time, and has taken some seconds in all."""
 
 
 def nearest(name: str, names: Iterable[str], count: int = 5) -> str:

@@ -39,8 +39,8 @@ _KINDS = {"activations": "layer", "gradients": "gradient", "maps": "maps", "atte
 def read(directory: str | os.PathLike[str]) -> Log:
     """Open what was logged to a directory, or to directories below it::
 
-        log = actviz_tb.read("runs")
-        run = log["lr-0.1"]
+        log = actviz_tb.read("runs/digits")
+        run = log["lr-0.2"]
         run.stats("conv1").rms              # float64 [S], over run.stats("conv1").steps
         run.maps("conv1", step=90).values   # float32 [samples, channels, height, width]
 
