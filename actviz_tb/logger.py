@@ -182,6 +182,8 @@ class ActivationLogger:
         on_finding: OnFinding | None,
         on_error: OnError,
     ) -> None:
+        if isinstance(target, nn.Module) and not isinstance(model, nn.Module):
+            raise ArgumentTypeError(f"model and target look swapped: expected watch(model, {model!r})")
         if not isinstance(model, nn.Module):
             raise ArgumentTypeError(f"model is a {type(model).__name__}; expected a torch.nn.Module")
         model = compiler.uncompiled(model)

@@ -25,12 +25,14 @@ def _logs(history: History, thresholds: Thresholds) -> tuple[Array, Flags]:
     """Return log RMS [L, S], and where it stands for zero; NaN where it is not finite, or not logged.
 
     Zero counts where the signal was lost, so not before a layer's first other value (it may start from zero weights). Where it lasts
-    it is NaN as well: the rule `dead` tells it.
+    it is NaN as well, as the rule `dead` tells it; and at the end of the log, where it may come to that.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(history["rms"])
     logs = np.where(np.isfinite(logs), logs, np.nan)
-    lost: Flags = (history["rms"] == 0) & np.maximum.accumulate(~np.isnan(logs), axis=1) & ~wholly_dead(history, thresholds)[1]
+    zero, other = history["rms"] == 0, ~np.isnan(logs)
+    between = np.maximum.accumulate(other, axis=1) & np.maximum.accumulate(other[:, ::-1], axis=1)[:, ::-1]
+    lost: Flags = zero & between & ~wholly_dead(history, thresholds)[1]
     return np.where(lost, _ZERO, logs), lost
 
 

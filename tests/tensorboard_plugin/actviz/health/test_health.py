@@ -93,6 +93,18 @@ def test_zero_at_a_few_steps_is_no_death_but_the_lowest_of_drops() -> None:
     assert finding.sentence.endswith(" before, 0 now: every value zero")
 
 
+def test_zero_at_the_last_steps_may_become_a_death_and_is_none_yet() -> None:
+    history = replace(with_values(healthy(), "fc", 200, **ZERO), probe={})
+    upto = lambda step: replace(  # noqa: E731
+        history,
+        steps=history.steps[history.steps <= step],
+        statistics={name: array[:, history.steps <= step] for name, array in history.statistics.items()},
+        evaluating=[()] * int((history.steps <= step).sum()),
+    )
+    assert [found(upto(step)) for step in (200, 210)] == [[], []]
+    assert found(upto(220)) == [("dead", "fc", 200, 220, True)]
+
+
 def test_a_layer_that_starts_from_zero_or_was_zero_now_and_then_from_the_first_steps_on_is_healthy() -> None:
     started = replace(with_values(healthy(), "fc", 0, 40, **ZERO), probe={})
     assert found(started, window=6) == []
