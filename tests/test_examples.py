@@ -97,6 +97,20 @@ class Attending(nn.Module):
         return attended
 
 
+def test_the_code_of_the_page_on_reading_runs_on_the_demos_log(tmp_path: Path, demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("runs").mkdir()
+    Path("runs/digits").symlink_to(demo)
+    blocks = code_of("docs/reading.md")
+    lacking = [block for block in blocks if 'of="gradients"' in block or "run.attention(" in block]
+    assert len(lacking) == 2
+    names: dict[str, object] = {}
+    for block in blocks:
+        if block not in lacking:
+            exec(block, names)
+    assert 0 < names["cka"] <= 1.0001  # type: ignore[operator]
+
+
 def test_the_code_of_the_page_on_reading_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     model, images = Attending(), torch.randn(4, 1, 6, 6)
