@@ -37,8 +37,12 @@ class Waiting:
         warnings.warn(str(self), ActvizWarning, stacklevel=3)
 
     def __str__(self) -> str:
-        seen = f"{self.forwards} forward passes, none" if self.forwards else "no forward pass"
+        if not self.forwards:
+            return (
+                "no forward pass of the watched model was seen, so nothing was logged: call that object, and not from inside another "
+                "compiled function, where no call is seen"
+            )
         return (
-            f"{seen} in training mode with gradients enabled: nothing was logged; call model.train() before the training loop, and "
-            "have no torch.no_grad() around it (a call from inside another compiled function is not seen)"
+            f"{self.forwards} forward pass{'' if self.forwards == 1 else 'es'}, none in training mode with gradients enabled: nothing "
+            "was logged; call model.train() before the training loop, and have no torch.no_grad() around it"
         )
