@@ -50,7 +50,7 @@ $(VENV)/.demo $(VENV)/.test $(VENV)/.dev $(VENV)/.fuzz: $(VENV)/.%: $(VENV)/.cre
 	touch $@
 
 demo: $(VENV)/.demo
-	$(BIN)/python examples/digits_cnn.py --logdir $(LOGDIR)
+	$(BIN)/python examples/digits_cnn.py --logdir $(LOGDIR) $(if $(filter-out 0,$(SERVE)),--no-hint)
 ifneq ($(SERVE),0)
 	@echo
 	@echo "Open http://localhost:$(PORT)/#actviz (Ctrl-C ends TensorBoard)"

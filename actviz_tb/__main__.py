@@ -1,6 +1,6 @@
 """``python -m actviz_tb check LOGDIR``: are the runs of a log in good health? For scripts and CI; needs no torch.
 
-Exit status: 0, no findings; 1, findings; 2, nothing to examine, or arguments that make no sense.
+Exit status: 0, no findings; 1, findings; 2, nothing to examine (no run, or one without logged steps), or arguments that make no sense.
 """
 
 from __future__ import annotations
@@ -32,12 +32,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         log = read(given.logdir)
-        found = _examined(log, given.run or list(log), given.rule or RULES, dict(map(_threshold, given.threshold)))
+        runs = given.run or list(log)
+        empty = [run for run in runs if not len(log[run].steps)]
+        found = _examined(log, [run for run in runs if run not in empty], given.rule or RULES, dict(map(_threshold, given.threshold)))
     except ActvizError as error:
         print(f"error: {error}", file=sys.stderr)
         return UNUSABLE
-    print(json.dumps({run: _as_json(health) for run, health in found.items()}, indent=1) if given.json else _as_text(found))
-    return FINDINGS if any(len(health) for health in found.values()) else HEALTHY
+    if found or given.json:
+        print(json.dumps({run: _as_json(health) for run, health in found.items()}, indent=1) if given.json else _as_text(found))
+    if empty:
+        names = ", ".join(map(repr, empty))
+        print(f"error: nothing to examine in {names}: no logged steps (was the model in training mode?)", file=sys.stderr)
+    if any(len(health) for health in found.values()):
+        return FINDINGS
+    return UNUSABLE if empty else HEALTHY
 
 
 def _examined(log: Log, runs: Sequence[str], rules: Sequence[str], thresholds: dict[str, float]) -> dict[str, Health]:

@@ -52,8 +52,8 @@ def thresholds(health: object) -> Thresholds:
         raise ArgumentTypeError(f"health={health!r} is a {type(health).__name__}; expected thresholds by name, such as {{'jump': 8}}")
     unknown = sorted(str(name) for name in health if name not in NAMES)
     if unknown:
-        raise ArgumentError(f"health has no threshold {unknown[0]!r}; the nearest names: {nearest(unknown[0], NAMES)}")
+        raise ArgumentError(f"health has no threshold {unknown[0]!r}; {nearest(unknown[0], NAMES)}")
     try:
         return Thresholds(**health)
     except ValueError as error:
-        raise ArgumentError(f"health: {error}") from error
+        raise ArgumentError(f"health: {error}") from None

@@ -48,12 +48,21 @@ class ActvizWarning(UserWarning):
 
 
 class CostWarning(ActvizWarning):
-    """Logging takes a large part of the training's time."""
+    """Logging takes a large part of the training's time, and has taken some seconds in all."""
 
 
 def nearest(name: str, names: Iterable[str], count: int = 5) -> str:
-    """Return the names most like `name`, quoted and separated by commas, for an error message."""
+    """Return for an error message which names are most like `name`, or where none is, which there are.
+
+    >>> nearest("conv9", ["conv1", "fc"]), nearest("x", ["conv1", "fc"])
+    ("the nearest names: 'conv1'", "there are: 'conv1', 'fc'")
+    """
     names = list(dict.fromkeys(names))
     close = difflib.get_close_matches(name, names, n=count, cutoff=0.4)
     inside = [each for each in names if each not in close and (name in each or each in name)]
-    return ", ".join(repr(each) for each in (close + inside or names)[:count])
+    like = (close + inside)[:count]
+    shown = ", ".join(map(repr, like or names[: 2 * count]))
+    if like:
+        return f"the nearest names: {shown}"
+    more = f" and {len(names) - 2 * count} more" if len(names) > 2 * count else ""
+    return f"there are: {shown or 'none'}{more}"

@@ -23,6 +23,7 @@ from actviz_tb.probe import Probe
 from actviz_tb.recorder import Options, StepRecorder
 from actviz_tb.report import Meter, Report
 from actviz_tb.steps import StepCounter
+from actviz_tb.waiting import Waiting
 from actviz_tb.writer import BackgroundWriter, Nowhere, drain_before_close, open_sink
 from tensorboard_plugin.actviz.health import Thresholds
 from tensorboard_plugin.actviz.version import VERSION
@@ -134,10 +135,18 @@ def _end_in_child() -> None:
     """Have the loggers of a process that was forked record nothing."""
     for logger in _loggers:
         logger._forked = True
+        logger._meter.waiting.end()
 
 
 if hasattr(os, "register_at_fork"):  # asking for the process's number at each forward takes as long as all else there
     os.register_at_fork(after_in_child=_end_in_child)
+
+
+def _end(writer: BackgroundWriter, waiting: Waiting) -> None:
+    """What remains to be done for a logger that goes, or is closed."""
+    writer.close()
+    if waiting.forwards:
+        waiting.warn()
 
 
 class ActivationLogger:
@@ -173,6 +182,8 @@ class ActivationLogger:
         on_finding: OnFinding | None,
         on_error: OnError,
     ) -> None:
+        if isinstance(target, nn.Module) and not isinstance(model, nn.Module):
+            raise ArgumentTypeError(f"model and target look swapped: expected watch(model, {model!r})")
         if not isinstance(model, nn.Module):
             raise ArgumentTypeError(f"model is a {type(model).__name__}; expected a torch.nn.Module")
         model = compiler.uncompiled(model)
@@ -232,7 +243,7 @@ class ActivationLogger:
         # First of all, so that the probe runs before what other hooks (FSDP's) prepare for the forward itself.
         self._handle = add_pre_hook(model, self._gate, prepend=True, with_kwargs=True)
         compiler.call_gate_first(model, self._gate.early)
-        self._finalizer = weakref.finalize(self, self._writer.close)
+        self._finalizer = weakref.finalize(self, _end, self._writer, self._meter.waiting)
         self._flight: FlightRecorder | None = None
         if window is not None and writes:
             self._flight = FlightRecorder(
@@ -304,13 +315,9 @@ class ActivationLogger:
 
     def close(self) -> None:
         """Write what is left and stop watching. Idempotent."""
-        if not self._closed and self._steps.current is None and not self._forked:
-            warnings.warn(
-                "no training forward was seen, so nothing was recorded: they count while model.training and gradients are enabled, and "
-                "not when the model is called from inside another compiled function",
-                ActvizWarning,
-                stacklevel=2,
-            )
+        waiting = self._meter.waiting
+        if not self._closed and self._steps.current is None and not self._forked and not waiting.forwards:
+            waiting.warn()
         self._close()
 
     def _close(self) -> None:
@@ -346,12 +353,15 @@ class ActivationLogger:
             if self._recorder.step is not None:
                 self._recorder.stop()  # a forward that an interrupt ended left its hooks behind
             if not model.training or not _is_grad_enabled():
+                if self._steps.current is None and self._writes:
+                    self._meter.waiting.count(gradients=_is_grad_enabled())
                 return False
             if self._monitor is not None and self._monitor.found:
                 self._monitor.tell(self._fault)
             new = self._steps.count()
             step = self._steps.current
             assert step is not None
+            self._meter.waiting.end()
             flight = None if self._paused else self._flight
             if flight is not None:
                 flight.catch_up()

@@ -139,7 +139,7 @@ class RunRecords:
             others, notices = index.layers_with(kind), index.notices()
         if not known:
             names = nearest(str(layer), layers + others)
-            return LayerNotFoundError(f"no layer {layer!r} among the {len(layers)} of run {self._run!r}; the nearest names: {names}")
+            return LayerNotFoundError(f"no layer {layer!r} among the {len(layers)} of run {self._run!r}; {names}")
         message = f"run {self._run!r} has no {_NAMES[kind]} of layer {layer!r}"
         if others:
             message += f"; it has them of {listed([repr(other) for other in others])}"

@@ -12,6 +12,8 @@ from actviz_tb.errors import ArgumentError, ArgumentTypeError, CostWarning
 from actviz_tb.schedule import Schedule
 
 WARN_FROM = 0.1
+WARN_FROM_S = 5.0
+"""What is worth a warning: so much of the training's time, once logging has taken so long in all."""
 _COSTS = 9
 _STEPS = 31
 
@@ -58,13 +60,17 @@ class Overhead:
         self._logged = 0
         self._last_due: int | None = None
         self._gap = 1
+        self._due_steps = 0
+        self._since_s = self._taken_s = 0.0
 
     def due(self, step: int) -> bool:
         """Say whether a step that begins now is logged."""
-        if self._warn or self._limit is not None:
+        if self._limit is not None:
             self._tick(time.perf_counter())
         if not self._schedule(step):
             return False
+        if self._warn:
+            self._judge(time.perf_counter())
         if self._last_due is not None and step > self._last_due:
             self._gap = step - self._last_due
         self._last_due = step
@@ -72,11 +78,12 @@ class Overhead:
 
     def quiet_after(self, step: int) -> int:
         """Return how many of the steps after this one need not be asked for."""
-        return 0 if self._warn or self._limit is not None else schedules.quiet_after(self._schedule, step)
+        return 0 if self._limit is not None else schedules.quiet_after(self._schedule, step)
 
     def add(self, seconds: float) -> None:
         """Enter time that the step at hand took from the training."""
         self._cost_s += seconds
+        self._taken_s += seconds
 
     def _tick(self, now_s: float) -> None:
         """A step begins, and the former one is over."""
@@ -92,25 +99,32 @@ class Overhead:
         self._cost_s = 0.0
 
     def _adapt(self) -> None:
-        if not self._costs_s or (self._limit is None and not self._warn):
+        if self._limit is None or self._logged < 2:
             return
         fraction = median(self._costs_s) / (median(self._steps_s) * (self._interval or self._gap))
-        if self._limit is not None and self._logged > 1:
-            while fraction / self.factor > self._limit:
-                self.factor *= 2
-            while self.factor > 1 and fraction / self.factor < self._limit / 4:
-                self.factor //= 2
-        enough = 1 if self._interval is not None and self._interval >= 1 / WARN_FROM else 3
-        if self._warn and self._logged >= enough and len(self._steps_s) > enough:
+        while fraction / self.factor > self._limit:
+            self.factor *= 2
+        while self.factor > 1 and fraction / self.factor < self._limit / 4:
+            self.factor //= 2
+
+    def _judge(self, now_s: float) -> None:
+        """A due step begins: warn where logging has taken much since the second one. The first allocates what later ones use again."""
+        self._due_steps += 1
+        if self._due_steps <= 2:
+            self._since_s, self._taken_s = now_s, 0.0
+        if self._taken_s < WARN_FROM_S:
+            return
+        fraction = self._taken_s / max(now_s - self._since_s - self._taken_s, 1e-9)
+        if fraction > WARN_FROM:
             self._warn = False
-            if fraction > WARN_FROM:
-                warnings.warn(
-                    f"logging takes {fraction:.0%} of the training's time at every={self._interval} ({median(self._costs_s) * 1e3:.1f} ms "
-                    f"a logged step of {median(self._steps_s) * 1e3:.1f} ms): log more sparsely (every={self._remedy(fraction)}), set "
-                    "max_overhead=0.01, or record less (layers=, samples=, max_channels=, functional=False, attention=False)",
-                    CostWarning,
-                    stacklevel=2,
-                )
+            warnings.warn(
+                f"logging takes {fraction:.0%} of the training's time at every={self._interval} ({self._taken_s:.1f} s so far, "
+                f"{self._taken_s / (self._due_steps - 2) * 1e3:.1f} ms a logged step): log more sparsely "
+                f"(every={self._remedy(fraction)}), set max_overhead=0.01, or record less (layers=, samples=, max_channels=, "
+                "functional=False, attention=False)",
+                CostWarning,
+                stacklevel=2,
+            )
 
     def _remedy(self, fraction: float) -> int:
         interval = self._interval or 1

@@ -88,7 +88,7 @@ class Activations(Mapping[str, Activation]):
         try:
             return self._by_name[name]
         except KeyError:
-            message = f"no layer {name!r} among the {len(self)} that ran; the nearest names: {nearest(str(name), self)}"
+            message = f"no layer {name!r} among the {len(self)} that ran; {nearest(str(name), self)}"
             raise LayerNotFoundError(message) from None
 
     def __iter__(self) -> Iterator[str]:

@@ -39,8 +39,8 @@ _KINDS = {"activations": "layer", "gradients": "gradient", "maps": "maps", "atte
 def read(directory: str | os.PathLike[str]) -> Log:
     """Open what was logged to a directory, or to directories below it::
 
-        log = actviz_tb.read("runs")
-        run = log["lr-0.1"]
+        log = actviz_tb.read("runs/digits")
+        run = log["lr-0.2"]
         run.stats("conv1").rms              # float64 [S], over run.stats("conv1").steps
         run.maps("conv1", step=90).values   # float32 [samples, channels, height, width]
 
@@ -115,7 +115,7 @@ class Log(Mapping[str, "Run"]):
         """
         names = self._store.runs()
         if run not in names:
-            raise NotLoggedError(f"no run {run!r} with activations in {self.directory!r}; the nearest names: {nearest(str(run), names)}")
+            raise NotLoggedError(f"no run {run!r} with activations in {self.directory!r}; {nearest(str(run), names)}")
         return Run(self, run)
 
     @property
@@ -266,17 +266,17 @@ class Run:
     def _thresholds(self, given: Mapping[str, float]) -> Thresholds:
         unknown = sorted(set(given).difference(NAMES))
         if unknown:
-            raise ArgumentError(f"no threshold {unknown[0]!r}; the nearest names: {nearest(unknown[0], NAMES)}")
+            raise ArgumentError(f"no threshold {unknown[0]!r}; {nearest(unknown[0], NAMES)}")
         try:
             return thresholds_of(self._records._store, self.name, given)[1]
         except ValueError as error:
-            raise ArgumentError(str(error)) from error
+            raise ArgumentError(str(error)) from None
 
     def _history(self) -> History:
         try:
             return history_of(self._records._store, self.name)
         except TooLargeError as error:
-            raise NotLoggedError(f"run {self.name!r} cannot be examined: {error}") from error
+            raise NotLoggedError(f"run {self.name!r} cannot be examined: {error}") from None
 
     # One record each
 

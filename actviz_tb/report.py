@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from actviz_tb.waiting import Waiting
 from tensorboard_plugin.actviz.eventfile import frame
 
 _FRAME_BYTES = len(frame(b""))
@@ -56,6 +57,7 @@ class Report:
         time_ms: time taken from the training loop, a logged step on average.
         size_bytes: bytes written in all, also those of no layer.
         breaks: what the flight recorder saw break, in the order in which it did.
+        waiting: what to do, where forwards were seen and none of them in training; else empty.
     """
 
     steps: int
@@ -66,11 +68,13 @@ class Report:
     time_ms: float
     size_bytes: int
     breaks: tuple[Break, ...] = ()
+    waiting: str = ""
 
     def __str__(self) -> str:
         lines = [
             f"{self.steps} logged steps, {len(self.layers)} layers, {self.time_ms:.2f} ms a logged step, {self.size_bytes} bytes in all"
         ]
+        lines += [self.waiting] if self.waiting else []
         width = max(map(len, self.layers), default=5)
         if self.layers:
             lines.append(f"{'layer':{width}}  {'steps':>7}  {'ms/step':>8}  {'bytes/step':>10}")
@@ -87,6 +91,7 @@ class Meter:
     """Counts what a report tells; bytes are added by the writer's thread, all else by the training thread."""
 
     def __init__(self) -> None:
+        self.waiting = Waiting()
         self.steps = 0
         self.hooked: set[str] = set()
         self.fired: set[str] = set()
@@ -135,4 +140,5 @@ class Meter:
             time_ms=self.seconds / steps * 1e3 if steps else 0.0,
             size_bytes=self._size_bytes,
             breaks=tuple(self.breaks),
+            waiting=str(self.waiting) if self.waiting.forwards else "",
         )

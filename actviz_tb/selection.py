@@ -178,6 +178,6 @@ def _matching(modules: list[tuple[str, nn.Module]], rules: object) -> list[tuple
 def _no_match(rule: str | type, modules: list[tuple[str, nn.Module]]) -> LayerNotFoundError:
     if isinstance(rule, str):
         names = nearest(rule.removeprefix("!"), (name for name, _ in modules))
-        return LayerNotFoundError(f"layer pattern {rule!r} matches none of the {len(modules)} modules; the nearest names: {names}")
+        return LayerNotFoundError(f"layer pattern {rule!r} matches none of the {len(modules)} modules; {names}")
     types = sorted({type(module).__name__ for _, module in modules})
     return LayerNotFoundError(f"no module is a {rule.__name__}; the model has {', '.join(types)}")

@@ -52,10 +52,12 @@ class EventFile:
     """An event file of our own in a log directory."""
 
     def __init__(self, directory: Path) -> None:
+        if directory.is_file():
+            raise ArgumentError(f"{str(directory)!r} is a file; give a log directory")
         try:
             directory.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ArgumentError(f"cannot make the log directory {str(directory)!r}: {error}; give one that can be written to") from error
+        except OSError as error:  # which the message tells
+            raise ArgumentError(f"cannot make the log directory {str(directory)!r}: {error}; give one that can be written to") from None
         _warn_of_second_file(directory)
         name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.actviz{next(_file_numbers)}"
         self._path = directory / name
@@ -64,7 +66,7 @@ class EventFile:
             self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
             self.write([event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString()])
         except OSError as error:
-            raise ArgumentError(f"cannot write to the log directory {str(directory)!r}: {error}") from error
+            raise ArgumentError(f"cannot write to the log directory {str(directory)!r}: {error}") from None
 
     def write(self, events: Sequence[bytes]) -> None:
         data = memoryview(b"".join(map(frame, events)))

@@ -8,6 +8,8 @@ high: in the tab Activations, its first ReLU dies within an epoch.
 """
 
 import argparse
+import shlex
+import sys
 from pathlib import Path
 
 import torch
@@ -75,9 +77,15 @@ def main() -> None:
     parser.add_argument("--logdir", type=Path, default=Path("runs/digits"))
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--learning-rates", type=float, nargs="+", default=[0.05, 0.2])
+    parser.add_argument("--no-hint", action="store_true", help="do not say how to see the log")
     arguments = parser.parse_args()
     for learning_rate in arguments.learning_rates:
         train(arguments.logdir / f"lr-{learning_rate:g}", learning_rate, arguments.epochs)
+    if not arguments.no_hint:
+        python = Path(sys.executable)
+        python = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
+        print(f"\nTo see it: {shlex.join([str(python), '-m', 'tensorboard.main', '--logdir', str(arguments.logdir)])}")
+        print("then open http://localhost:6006/#actviz, the tab Activations: its list of findings says what went wrong, and since when")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The examples run as they are, and the README's code does what it says."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,16 @@ def test_an_existing_writer_needs_one_line_and_keeps_one_event_file(tmp_path: Pa
     assert [line for line in code.splitlines() if "actviz_tb" in line and "import" not in line] == [
         "    actviz_tb.watch(model, writer)  # the one line"
     ]
+
+
+def test_the_demo_says_how_to_see_it(tmp_path: Path) -> None:
+    arguments = ("--logdir", str(tmp_path / "my runs"), "--epochs", "1", "--learning-rates", "0.05")
+    said = example("digits_cnn.py", *arguments).splitlines()
+    assert "#actviz, the tab Activations" in said[-1]
+    command = shlex.split(said[-2].removeprefix("To see it: "))
+    assert command[-2:] == ["--logdir", str(tmp_path / "my runs")]
+    subprocess.run([*command, "--version_tb"], check=True, capture_output=True, timeout=240, cwd=ROOT)
+    assert "To see it" not in example("digits_cnn.py", *arguments, "--no-hint")
 
 
 class MyNetwork(nn.Module):
@@ -86,10 +97,25 @@ class Attending(nn.Module):
         return attended
 
 
+def test_the_code_of_the_page_on_reading_runs_on_the_demos_log(tmp_path: Path, demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("runs").mkdir()
+    Path("runs/digits").symlink_to(demo)
+    blocks = code_of("docs/reading.md")
+    lacking = [block for block in blocks if 'of="gradients"' in block or "run.attention(" in block]
+    assert len(lacking) == 2
+    names: dict[str, object] = {}
+    for block in blocks:
+        if block not in lacking:
+            exec(block, names)
+    assert 0 < names["cka"] <= 1.0001  # type: ignore[operator]
+
+
 def test_the_code_of_the_page_on_reading_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     model, images = Attending(), torch.randn(4, 1, 6, 6)
-    with actviz_tb.watch(model, "runs/lr-0.1", every=1, probe=images, probe_labels=range(4), gradients=True) as logger:
+    # As the demo's log, with attention and gradients in addition.
+    with actviz_tb.watch(model, "runs/digits/lr-0.2", every=1, probe=images, probe_labels=range(4), gradients=True) as logger:
         for step in range(5):
             logger.mark(f"epoch {step}")
             model(images if step < 3 else images / 0).sum().backward()

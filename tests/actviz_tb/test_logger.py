@@ -422,7 +422,9 @@ def test_a_probe_of_the_wrong_shape_is_told_once_and_maps_come_from_the_training
         ({"target": 3}, actviz_tb.ArgumentTypeError, "target=3 is a int; expected a log directory"),
         ({"every": 0}, actviz_tb.ArgumentError, "every=0; expected 1"),
         ({"every": "often"}, actviz_tb.ArgumentTypeError, "every='often' is a str"),
-        ({"layers": "conv9"}, actviz_tb.LayerNotFoundError, "nearest names: 'conv1'"),
+        ({"model": "runs", "target": nn.ReLU()}, actviz_tb.ArgumentTypeError, r"look swapped: expected watch\(model, 'runs'\)"),
+        ({"layers": "conv9"}, actviz_tb.LayerNotFoundError, "the nearest names: 'conv1'"),
+        ({"layers": "xyz*"}, actviz_tb.LayerNotFoundError, "matches none of the 8 modules; there are: 'SmallCNN', 'conv1', 'relu'"),
         ({"samples": -1}, actviz_tb.ArgumentError, "samples=-1; expected 0 or more"),
         ({"max_size": 2.5}, actviz_tb.ArgumentTypeError, "max_size=2.5 is a float"),
         ({"step": -1}, actviz_tb.ArgumentTypeError, "step=-1; expected"),
@@ -447,8 +449,11 @@ def test_an_unusable_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(actviz_tb.ArgumentError, match=r"cannot make the log directory .*give one that can be written to"):
         actviz_tb.watch(SmallCNN(), tmp_path / "file" / "run")
-    with pytest.raises(actviz_tb.ArgumentError, match="/proc"):
+    with pytest.raises(actviz_tb.ArgumentError, match="/proc") as raised:
         actviz_tb.watch(SmallCNN(), "/proc/run")
+    assert raised.value.__suppress_context__  # the message tells the cause
+    with pytest.raises(actviz_tb.ArgumentError, match="file' is a file; give a log directory"):
+        actviz_tb.watch(SmallCNN(), tmp_path / "file")
 
 
 def test_a_closed_writer_is_refused(tmp_path: Path) -> None:

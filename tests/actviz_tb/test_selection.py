@@ -49,6 +49,13 @@ def test_a_module_with_two_names_can_be_chosen_by_either_and_is_hooked_once() ->
     assert [each.name for each in selection.select(root, "Module", "generator")] == ["generator"]
 
 
+def test_where_no_name_is_near_the_first_are_listed() -> None:
+    with pytest.raises(LayerNotFoundError) as raised:
+        selection.select(nn.Sequential(*(nn.ReLU() for _ in range(40))), "xyz")
+    listed = ", ".join(f"'{number}'" for number in range(9))
+    assert str(raised.value) == f"layer pattern 'xyz' matches none of the 41 modules; there are: 'Sequential', {listed} and 31 more"
+
+
 def test_a_pattern_that_matches_nothing_lists_the_nearest_names() -> None:
     with pytest.raises(LayerNotFoundError, match=r"'encoder.liner' matches none of the 6 modules; the nearest names: 'encoder.linear'"):
         names("encoder.liner")

@@ -18,7 +18,8 @@ _SPREADS_BACK_WITHIN = 10
 _TOLD = 4
 _APART = frozenset(("frozen", "rank", "outliers"))
 """Rules that cause nothing."""
-_ORDER = ("nonfinite", "jump", "mode", "headroom", "dead", "collapsed", "exploding", "vanishing", "saturated")
+_ORDER = ("nonfinite", "dead", "dead_channels", "collapsed", "mode", "headroom", "saturated", "jump", "exploding", "vanishing")
+"""Of the findings of one layer that begin at one step: what a reader looks for first, then what comes of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ def ordered(history: History, findings: Sequence[Finding]) -> list[Finding]:
     """Return findings, the first bad layer at the first bad step first; at one step in execution order.
 
     Save where many layers jumped between two logged steps, as one bad update makes them do through the gradients of all: the one that
-    gained most against its own inputs then comes first.
+    gained most against its own inputs then comes first; where all dropped, the one that lost most.
     """
 
     def key(finding: Finding) -> tuple[int, int, int]:
@@ -48,7 +49,9 @@ def ordered(history: History, findings: Sequence[Finding]) -> list[Finding]:
     for _, group in groupby(sorted(findings, key=key), lambda finding: finding.first_step):
         together = list(group)
         if together[0].rule == "jump":
-            most = max((each for each in together if each.rule == "jump"), key=lambda each: each.evidence["gain"])
+            jumps = [each for each in together if each.rule == "jump"]
+            grown = [each for each in jumps if each.evidence["factor"] > 1]
+            most = (max if grown else min)(grown or jumps, key=lambda each: each.evidence["gain"])
             together.remove(most)
             together.insert(0, most)
         found += together
@@ -95,19 +98,24 @@ def _reaches(history: History, early: int, late: int, gap: int) -> bool:
 
 
 def _sentence(findings: Sequence[Finding]) -> str:
-    """Tell findings in the order of time, those of one kind that begin together in one clause.
+    """Tell findings in the order of time: of those of one layer that begin together the most telling, equal ones of layers in one clause.
 
     ``conv2 jumped at 315, relu2 dead from 330, fc1 and 3 more NaN from 565``
     """
-    clauses = []
-    for (rule, step, goes_on), group in groupby(
-        sorted(findings, key=lambda each: each.first_step), lambda each: (each.rule, each.first_step, each.last_step > each.first_step)
-    ):
-        same = list(group)
-        more = f" and {len(same) - 1} more" if len(same) > 1 else ""
-        when = f"at {step}" if rule == "jump" or not goes_on else f"from {step}"
-        clauses.append(f"{same[0].layer}{more} {same[0].brief} {when}")
+    together: dict[tuple[str, str], list[str]] = {}
+    told: set[tuple[str, int]] = set()
+    for each in sorted(findings, key=lambda each: each.first_step):
+        if (each.layer, each.first_step) in told:
+            continue
+        told.add((each.layer, each.first_step))
+        at_once = each.rule == "jump" or each.last_step == each.first_step
+        together.setdefault((each.brief, f"{'at' if at_once else 'from'} {each.first_step}"), []).append(each.layer)
+    clauses = [f"{_named(layers)} {brief} {when}" for (brief, when), layers in together.items()]
     if len(clauses) > _TOLD:
         left = len(clauses) - _TOLD + 1
         clauses = [*clauses[: _TOLD - 1], f"and {left} more"]
     return ", ".join(clauses)
+
+
+def _named(layers: Sequence[str]) -> str:
+    return f"{layers[0]} and {len(layers) - 1} more" if len(layers) > 2 else " and ".join(layers)

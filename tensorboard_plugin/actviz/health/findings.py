@@ -136,8 +136,10 @@ def percent(share: float) -> str:
     return f"{100 * share:.4g} %" if share in (0, 1) else f"{100 * share:.1f} %"
 
 
-def times(factor: float) -> str:
-    """Return a factor, up or down: ``12.3x`` or ``1/12.3``."""
-    if factor <= 0:
-        return "0x"
-    return f"{number(factor)}x" if factor >= 1 else f"1/{number(1 / factor)}"
+def compared(factor: float) -> str:
+    """Return a factor in words, up or down.
+
+    >>> compared(12.3), compared(1 / 12.3)
+    ('12.3x larger', '12.3x smaller')
+    """
+    return f"{number(factor)}x larger" if factor >= 1 else f"{number(1 / factor) if factor > 0 else 'infinitely'}x smaller"

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tensorboard_plugin.actviz.health.findings import Finding, Span, layers_with, number, times
+from tensorboard_plugin.actviz.health.findings import Finding, Span, layers_with, number
 from tensorboard_plugin.actviz.health.history import Array, History
 from tensorboard_plugin.actviz.health.rules import found
 from tensorboard_plugin.actviz.health.thresholds import Thresholds
@@ -63,7 +63,8 @@ def part(one: History, other: History, thresholds: Thresholds | None = None) -> 
         layer,
         span,
         evidence={name: value for name, value in {**values, "factor": factor}.items() if np.isfinite(value)},
-        sentence=f"the runs part: {what}" + ("" if only_one[layer, span.first] or factor == 0 else f", {times(max(factor, 1 / factor))} apart"),
+        sentence=f"the runs part: {what}"
+        + ("" if only_one[layer, span.first] or factor == 0 else f", {number(max(factor, 1 / factor))}x apart"),
         brief="parts",
         cause="what differs between the two: seed, data order, learning rate or code",
         view="compare",

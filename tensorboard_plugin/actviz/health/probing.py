@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tensorboard_plugin.actviz.health.findings import Finding, Flags, layers_with, number, times
+from tensorboard_plugin.actviz.health.findings import Finding, Flags, compared, layers_with, number
 from tensorboard_plugin.actviz.health.history import Array, History
 from tensorboard_plugin.actviz.health.rules import found
 from tensorboard_plugin.actviz.health.thresholds import Thresholds
@@ -132,7 +132,7 @@ def train_eval(history: History, thresholds: Thresholds) -> Iterator[Finding]:
                 "probe_rms": float(history.of_probe("rms")[layer, span.first]),
                 "rms": float(history["rms"][layer, span.first]),
             },
-            sentence=f"in evaluation mode {times(factor)} the RMS of training",
+            sentence=f"RMS {compared(factor)} in evaluation mode than in training",
             brief="other in evaluation",
             cause="running averages of a BatchNorm that lag or were never updated, or a probe unlike the training data",
         )

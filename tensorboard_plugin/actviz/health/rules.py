@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorboard_plugin.actviz.health.findings import Finding, Flags, Span, layers_with, number, percent, times
+from tensorboard_plugin.actviz.health.findings import Finding, Flags, Span, compared, layers_with, number, percent
 from tensorboard_plugin.actviz.health.history import Array, History
 from tensorboard_plugin.actviz.health.thresholds import Thresholds
 
@@ -51,41 +51,51 @@ def nonfinite(history: History, thresholds: Thresholds) -> Iterator[Finding]:
         )
 
 
+def wholly_dead(history: History, thresholds: Thresholds) -> tuple[list[tuple[int, Span]], Flags]:
+    """Return (layer, span) where all values stay exactly zero, and the same as flags [L, S], for the rules that need not tell it again."""
+    whole = (history["zero"] >= 1) & (history["count"] > 0)
+    found = list(layers_with(history, whole, window=thresholds.window, release=thresholds.release))
+    told: Flags = np.zeros_like(whole)
+    for layer, span in found:
+        told[layer, span.first : span.last + 1] = True
+    return found, told
+
+
 def dead(history: History, thresholds: Thresholds) -> Iterator[Finding]:
     """All values exactly zero; or most channels of a rectifier zero for every input of the batch, at each step of the window."""
-    zero = history["zero"]
-    whole = (zero >= 1) & (history["count"] > 0)
-    for layer, span in layers_with(history, whole, window=thresholds.window, release=thresholds.release):
-        values = history["count"][layer, span.first]
+    spans, told = wholly_dead(history, thresholds)
+    for layer, span in spans:
+        values, channels = history["count"][layer, span.first], history["channels"][layer, span.first]
         yield found(
             history,
             "dead",
             "bad",
             layer,
             span,
-            evidence={"zero": 1.0, "values": float(values)},
-            sentence=f"all {number(values)} values zero",
+            evidence={"zero": 1.0, "values": float(values), "dead": float(channels), "channels": float(channels)},
+            sentence=f"all {number(values)} values zero"
+            + (f", in {number(channels)} of {number(channels)} channels" if channels > 1 else ""),
             brief="dead",
             cause=DEAD,
         )
     rectifies = np.array([layer.type.lower() in RECTIFIERS for layer in history.layers], bool)[:, None]
     share = history["dead_channels"]
-    several = rectifies & (history["channels"] >= 4) & ~whole
-    # Without the steps at which the layer is dead altogether, which the finding above tells of.
-    held = history.logged & ~whole
+    several = rectifies & (history["channels"] >= 4)
+    known = history.logged & ~told
     on, stay = several & (share >= thresholds.dead_channels), several & (share >= 0.9 * thresholds.dead_channels)
-    for layer, span in layers_with(history, on, stay, window=thresholds.window, release=thresholds.release, known=held):
-        least = float(np.nanmin(share[layer, span.first : span.last + 1]))
+    for layer, span in layers_with(history, on, stay, window=thresholds.window, release=thresholds.release, known=known):
+        within = np.where(known, np.rint(share * history["channels"]), np.nan)[layer, span.first : span.last + 1]
         channels = history["channels"][layer, span.first]
+        counted = f"{number(within[0])} of {number(channels)} channels"
         yield found(
             history,
             "dead_channels",
-            "warn",
+            "bad" if (within == channels).any() else "warn",
             layer,
             span,
-            evidence={"dead": float(share[layer, span.first]), "channels": float(channels), "least": least},
-            sentence=f"{percent(share[layer, span.first])} of {number(channels)} channels zero for every input",
-            brief=f"{percent(share[layer, span.first])} of channels dead",
+            evidence={"dead": float(within[0]), "channels": float(channels), "least": float(np.nanmin(within))},
+            sentence=f"{counted} zero for every input",
+            brief=f"dead in {counted}",
             cause=DEAD,
         )
 
@@ -105,7 +115,7 @@ def saturated(history: History, thresholds: Thresholds) -> Iterator[Finding]:
             span,
             evidence={"saturated": at, "largest": float(np.nanmax(share[layer, span.first : span.last + 1]))},
             sentence=f"{percent(at)} of the values within 1 % of the ends of the range",
-            brief=f"{percent(at)} saturated",
+            brief="saturated",
             cause="weights that start or have grown too large, or inputs that are not normalised; hardly any gradient passes",
         )
 
@@ -206,7 +216,7 @@ def ranks(history: History, thresholds: Thresholds) -> Iterator[Finding]:
         step = span.first
         rank = int(np.argmax(broken[:, layer, step] if alone[layer, step] else np.nan_to_num(away[:, layer, step], nan=-1)))
         factor = float(np.exp(logs[rank, layer, step] - middle[layer, step]))
-        what = "has values that are not finite" if alone[layer, step] else f"has {times(factor)} the RMS of the others"
+        what = "has values that are not finite" if alone[layer, step] else f"has an RMS {compared(factor)} than the others"
         yield found(
             history,
             "rank",

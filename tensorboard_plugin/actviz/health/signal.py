@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from tensorboard_plugin.actviz.health.findings import Finding, Span, layers_with, number, times
+from tensorboard_plugin.actviz.health.findings import Finding, Flags, Span, compared, layers_with, number
 from tensorboard_plugin.actviz.health.history import Array, History
-from tensorboard_plugin.actviz.health.rules import found
+from tensorboard_plugin.actviz.health.rules import found, wholly_dead
 from tensorboard_plugin.actviz.health.thresholds import Thresholds
 
 _NORMAL = 1.4826
@@ -17,13 +17,23 @@ _NORMAL = 1.4826
 _LEAST_DEVIATION = 0.02
 """Of log RMS: batches of a layer that hardly varies still differ so much."""
 _LEAST_HISTORY = 4
+_ZERO = float(np.log(np.finfo(np.float32).smallest_subnormal))
+"""Stands for log RMS where all values are zero: RMS is logged as float32, of which this is the smallest."""
 
 
-def _logs(history: History) -> Array:
-    """Return log RMS [L, S]; NaN where it is zero, not finite, or not logged."""
+def _logs(history: History, thresholds: Thresholds) -> tuple[Array, Flags]:
+    """Return log RMS [L, S], and where it stands for zero; NaN where it is not finite, or not logged.
+
+    Zero counts where the signal was lost, so not before a layer's first other value (it may start from zero weights). Where it lasts
+    it is NaN as well, as the rule `dead` tells it; and at the end of the log, where it may come to that.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(history["rms"])
-    return np.where(np.isfinite(logs), logs, np.nan)
+    logs = np.where(np.isfinite(logs), logs, np.nan)
+    zero, other = history["rms"] == 0, ~np.isnan(logs)
+    between = np.maximum.accumulate(other, axis=1) & np.maximum.accumulate(other[:, ::-1], axis=1)[:, ::-1]
+    lost: Flags = zero & between & ~wholly_dead(history, thresholds)[1]
+    return np.where(lost, _ZERO, logs), lost
 
 
 def jump(history: History, thresholds: Thresholds) -> Iterator[Finding]:
@@ -31,7 +41,7 @@ def jump(history: History, thresholds: Thresholds) -> Iterator[Finding]:
 
     During a jump the steps before it stay the measure, so that a layer that stays where it jumped to is one finding.
     """
-    logs = _logs(history)
+    logs, lost = _logs(history, thresholds)
     for layer in range(len(logs)):
         kept = np.flatnonzero(~np.isnan(logs[layer]))
         values = logs[layer, kept]
@@ -39,22 +49,30 @@ def jump(history: History, thresholds: Thresholds) -> Iterator[Finding]:
             continue
         for span, middle, deviation in _jumps(values, thresholds):
             away = values[span.first : span.last + 1] - middle
-            factor, farthest = float(np.exp(away[0])), float(np.exp(away[np.argmax(np.abs(away))]))
-            evidence = {"factor": factor, "farthest": farthest, "deviations": float(abs(away[0]) / deviation)}
-            evidence |= {"rms": float(np.exp(values[span.first])), "before": float(np.exp(middle))}
-            evidence["gain"] = float(np.exp(away[0] - _of_inputs(history, logs, layer, int(kept[span.first]), thresholds)))
+            begins = int(kept[span.first])
+            zero = bool(lost[layer, begins])
+            factor, farthest = 0.0 if zero else float(np.exp(away[0])), _factor(away[np.argmax(np.abs(away))])
+            evidence = {"factor": factor, "farthest": farthest, "deviations": np.inf if zero else float(abs(away[0]) / deviation)}
+            evidence |= {"rms": float(history["rms"][layer, begins]), "before": float(np.exp(middle))}
+            evidence["gain"] = _factor(away[0] - _of_inputs(history, logs, layer, begins, thresholds))
+            change = "every value zero" if zero else compared(factor)
             yield found(
                 history,
                 "jump",
                 "warn",
                 layer,
-                Span(int(kept[span.first]), int(kept[span.last]), span.goes_on),
+                Span(begins, int(kept[span.last]), span.goes_on),
                 evidence=evidence,
-                sentence=f"RMS {number(evidence['before'])} before, {number(evidence['rms'])} now: {times(factor)}"
-                + (f", up to {times(farthest)} later" if farthest > 2 * factor else ""),
+                sentence=f"RMS {number(evidence['before'])} before, {number(evidence['rms'])} now: {change}"
+                + (f", up to {compared(farthest)} later" if farthest > max(1, 2 * factor) else ""),
                 brief="jumped" if factor > 1 else "dropped",
                 cause="a learning rate that is too high for this layer or one before it, a batch unlike the others, or a changed schedule",
             )
+
+
+def _factor(away: float) -> float:
+    """Return the factor that a difference of log RMS is; 0 for what only zero is away."""
+    return 0.0 if away < _ZERO / 2 else float(np.exp(away))
 
 
 def _of_inputs(history: History, logs: Array, layer: int, step: int, thresholds: Thresholds) -> float:
@@ -102,16 +120,17 @@ def _first_run(flags: Array, number: int) -> int:
 
 def depth(history: History, thresholds: Thresholds) -> Iterator[Finding]:
     """Vanishing and exploding: RMS against the layers before it, or against the layer's own beginning and those."""
-    logs = _logs(history)
+    logs, lost = _logs(history, thresholds)
     if not logs.size:
         return
     known = ~np.isnan(logs)
+    some = known & ~lost  # what follows zeros is not measured against them
     before = np.full_like(logs, np.nan)
-    before[1:] = (np.cumsum(np.where(known, logs, 0), axis=0) / np.cumsum(known, axis=0))[:-1]
+    before[1:] = (np.cumsum(np.where(some, logs, 0), axis=0) / np.cumsum(some, axis=0))[:-1]
     gain = logs - before
     start = np.full((len(logs), 1), np.nan)
     for layer in range(len(logs)):
-        own = logs[layer, known[layer]][: thresholds.history]
+        own = logs[layer, some[layer]][: thresholds.history]
         if len(own) >= _LEAST_HISTORY:
             start[layer] = np.median(own)
     drift = logs - start
@@ -120,10 +139,11 @@ def depth(history: History, thresholds: Thresholds) -> Iterator[Finding]:
         on = (sign * gain > limit) | ((sign * drift > own_limit) & (sign * gain > limit / 2))
         stay = (sign * gain > 0.8 * limit) | ((sign * drift > 0.8 * own_limit) & (sign * gain > 0.4 * limit))
         for layer, span in layers_with(history, on, stay, window=thresholds.window, release=thresholds.release, known=known):
-            through = float(np.exp(gain[layer, span.first]))
-            evidence = {"rms": float(np.exp(logs[layer, span.first])), "through_depth": through}
+            through = _factor(gain[layer, span.first])
+            evidence = {"rms": float(history["rms"][layer, span.first]), "through_depth": through}
             if not np.isnan(start[layer, 0]):
-                evidence["against_start"] = float(np.exp(drift[layer, span.first]))
+                evidence["against_start"] = _factor(drift[layer, span.first])
+            of_before = number(float(np.exp(before[layer, span.first])))
             yield found(
                 history,
                 rule,
@@ -131,7 +151,8 @@ def depth(history: History, thresholds: Thresholds) -> Iterator[Finding]:
                 layer,
                 span,
                 evidence=evidence,
-                sentence=f"RMS {number(evidence['rms'])}, {times(through)} the geometric mean of the layers before it",
+                sentence=f"RMS {number(evidence['rms'])}, of the layers before it {of_before} (geometric mean)"
+                + (f": {compared(through)}" if through else ""),
                 brief=rule,
                 cause="weights that are too small for the depth, or saturated or nearly dead layers before it"
                 if sign < 0

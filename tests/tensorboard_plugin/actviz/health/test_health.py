@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -80,8 +81,91 @@ def test_a_dead_layer_is_one_finding_from_its_first_step_on() -> None:
     assert found(dead) == [("dead", "relu", 200, 390, True)]
 
 
-def test_zero_at_a_single_step_is_no_death() -> None:
-    assert found(with_values(healthy(), "relu", 200, 210, zero=1.0, dead_channels=1.0)) == []
+ZERO = {"zero": 1.0, "rms": 0.0, "std": 0.0, "mean": 0.0, "min": 0.0, "max": 0.0, "dead_channels": 1.0}
+
+
+def test_zero_at_a_few_steps_is_no_death_but_the_lowest_of_drops() -> None:
+    history = replace(with_values(healthy(), "fc", 200, 210, **ZERO), probe={})
+    assert found(history) == [("jump", "fc", 200, 210, False)]
+    (finding,) = examine(history).findings
+    assert finding.brief == "dropped"
+    assert (finding.evidence["rms"], finding.evidence["factor"], finding.evidence["gain"]) == (0, 0, 0)
+    assert finding.sentence.endswith(" before, 0 now: every value zero")
+
+
+def test_zero_at_the_last_steps_may_become_a_death_and_is_none_yet() -> None:
+    history = replace(with_values(healthy(), "fc", 200, **ZERO), probe={})
+    upto = lambda step: replace(  # noqa: E731
+        history,
+        steps=history.steps[history.steps <= step],
+        statistics={name: array[:, history.steps <= step] for name, array in history.statistics.items()},
+        evaluating=[()] * int((history.steps <= step).sum()),
+    )
+    assert [found(upto(step)) for step in (200, 210)] == [[], []]
+    assert found(upto(220)) == [("dead", "fc", 200, 220, True)]
+
+
+def test_a_layer_that_starts_from_zero_or_was_zero_now_and_then_from_the_first_steps_on_is_healthy() -> None:
+    started = replace(with_values(healthy(), "fc", 0, 40, **ZERO), probe={})
+    assert found(started, window=6) == []
+    now_and_then = replace(healthy(), probe={})
+    for step in range(10, 400, 50):
+        now_and_then = with_values(now_and_then, "fc", step, step, **ZERO)
+    assert found(now_and_then) == []
+
+
+def almost_dead(history: History) -> History:
+    """Return it with relu zero throughout at 200 and 210, then so in 15 of 16 channels, and its consumer fc after it."""
+    history = with_values(history, "relu", 200, zero=0.999, dead_channels=15 / 16, rms=1e-5, max=1e-4, std=1e-5, mean=1e-6, min=0.0)
+    history = with_values(history, "relu", 200, 210, **ZERO)
+    history = with_values(history, "fc", 200, rms=1e-5, max=1e-4, std=1e-5, mean=1e-6, min=-1e-4)
+    return replace(with_values(history, "fc", 200, 210, **ZERO, channels=16), probe={})
+
+
+def test_steps_at_which_all_is_zero_count_for_dead_channels_and_for_what_vanishes() -> None:
+    health = examine(almost_dead(healthy()))
+    of_relu = [(each.rule, each.severity, each.first_step, each.goes_on) for each in health if each.layer == "relu"]
+    assert of_relu == [("dead_channels", "bad", 200, True), ("jump", "warn", 200, True), ("vanishing", "bad", 200, True)]
+    assert health.findings[0].layer == "relu"
+    evidence = health.findings[0].evidence
+    assert (evidence["dead"], evidence["channels"], evidence["least"]) == (16, 16, 15)
+    assert health.findings[0].sentence == "16 of 16 channels zero for every input"
+    assert [each.sentence for each in health.cascades] == ["relu dead in 16 of 16 channels from 200, fc dropped at 200"]
+
+
+def test_dead_channels_are_not_told_beside_a_dead_layer() -> None:
+    history = with_values(healthy(), "relu", 150, dead_channels=15 / 16)
+    history = replace(with_values(history, "relu", 200, **ZERO), probe={})
+    assert found(history) == [("dead_channels", "relu", 150, 190, True), ("dead", "relu", 200, 390, True)]
+    evidence = examine(history).findings[1].evidence
+    assert (evidence["dead"], evidence["channels"]) == (16, 16)
+
+
+def test_layers_after_zeros_are_not_measured_against_them() -> None:
+    history = with_values(with_values(healthy(), "relu", 200, 210, **ZERO), "fc", 220, 230, **ZERO)
+    assert {each[0] for each in found(replace(history, probe={}))} == {"jump"}
+
+
+def test_of_layers_that_drop_together_the_one_that_lost_most_against_its_inputs_comes_first() -> None:
+    history = healthy()
+    for name, factor in zip(NAMES, (0.2, 0.18, 1e-3, 1e-3, 1e-3), strict=True):
+        history = with_values(history, name, 200, rms=times(factor))
+    assert examine(replace(history, probe={})).findings[0].layer == "fc"
+
+
+def test_a_drop_is_told_by_how_much_smaller_it_is() -> None:
+    history = replace(with_values(healthy(), "fc", 200, rms=0.0006), probe={})
+    finding = next(each for each in examine(history) if each.rule == "jump")
+    assert re.fullmatch(r"RMS 0\.[56]\d* before, 0\.0006 now: (9\d\d|1\u20090\d\d)x smaller", finding.sentence)
+
+
+def test_a_sentence_tells_equal_findings_together_and_unequal_ones_apart() -> None:
+    history = healthy()
+    for name, factor in zip(NAMES, (200, 10, 10, 0.1, 10), strict=True):
+        history = with_values(history, name, 200, 200, rms=times(factor))
+    (cascade,) = examine(replace(history, probe={})).cascades
+    assert cascade.sentence == "conv and 3 more jumped at 200, sigmoid dropped at 200"
+    assert len(cascade.findings) == 5
 
 
 def test_dead_channels_are_of_rectifiers_only_and_waver_within_one_finding() -> None:
