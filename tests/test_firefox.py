@@ -14,7 +14,7 @@ from conftest import watched_page
 from PIL import Image
 from playwright.sync_api import Browser, FrameLocator, Page, Playwright, expect
 from tensorboard_process import TensorBoard, eventually
-from test_gif import frames_of, pixels_of
+from test_saving import frames_of, pixels_of
 from test_tab import expect_layer, expect_step, open_tab
 
 pytestmark = pytest.mark.browser

@@ -1,20 +1,31 @@
 // Saving what is drawn: a canvas as a picture with words that say what it shows, a play of it as a film, an answer of the server as it is.
+import { drawings } from "./components/canvas";
 import { playing } from "./state";
 import { parentWindow } from "./theme";
 
 const FONT_SIZE = 11;
 const LINE = 16;
 const INSET = 8;
+/** Of a picture with its caption, and of the scale in it, in CSS pixels. */
+const LEAST_WIDTH = 360;
+const SCALE_WIDTH = 160;
+/** A picture is enlarged to about so many pixels, by whole factors. */
+const PRINT_WIDTH = 1600;
+const MOST_ENLARGED = 8;
 /** The last frame of a film stays so long. */
 export const LAST_FRAME_MS = 500;
 
-/** What is drawn over a canvas, and said below it. */
+/** What is drawn over a canvas, and said below it; places are in CSS pixels. */
 export interface Caption {
   lines: readonly string[];
   ink: string;
   page: string;
-  /** Place of the cursor in CSS pixels, and its colour; null: none. */
+  /** Place of the cursor, and its colour; null: none. */
   cursor: { x: number; colour: string } | null;
+  /** Labels of the step axis; none where the picture is not over steps. */
+  axis: readonly { x: number; label: string }[];
+  /** Colours from the scale's low end to its high one, and what the ends stand for; null: no one scale. */
+  scale: { colours: readonly string[]; low: string; high: string } | null;
 }
 
 /** Lets the browser save a file. */
@@ -34,43 +45,85 @@ export function fileName(parts: readonly string[], extension: string): string {
   return `${["actviz", ...safe].join("_")}.${extension}`;
 }
 
-/** Draws a canvas on the page's colour, with its cursor and its caption, onto another one. */
+/** Draws a canvas on the page's colour, with its cursor and its caption, onto another one; `ratio`: pixels of it for each CSS pixel. */
 export function compose(
   source: HTMLCanvasElement,
-  { lines, ink, page, cursor }: Caption,
+  { lines, ink, page, cursor, axis, scale }: Caption,
   onto: HTMLCanvasElement,
+  ratio = source.width / (source.clientWidth || source.width),
 ): void {
-  const ratio = source.width / (source.clientWidth || source.width);
-  const height = source.height + Math.round((lines.length * LINE + INSET) * ratio);
-  if (onto.width !== source.width || onto.height !== height) [onto.width, onto.height] = [source.width, height];
+  const top = source.height / ratio;
+  const below = lines.length + Number(axis.length > 0) + Number(scale !== null);
+  const [width, height] = [Math.max(source.width / ratio, LEAST_WIDTH), top + below * LINE + INSET];
+  const [wide, tall] = [Math.round(width * ratio), Math.round(height * ratio)];
+  if (onto.width !== wide || onto.height !== tall) [onto.width, onto.height] = [wide, tall];
   const context = onto.getContext("2d");
   if (context === null) throw new Error("This browser gives no canvas to draw on");
+  context.setTransform(1, 0, 0, 1, 0, 0);
   context.fillStyle = page;
-  context.fillRect(0, 0, onto.width, onto.height);
+  context.fillRect(0, 0, wide, tall);
   context.drawImage(source, 0, 0);
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
   if (cursor !== null) {
     context.fillStyle = cursor.colour;
-    context.fillRect(Math.round(cursor.x * ratio), 0, Math.max(1, Math.round(ratio)), source.height);
+    context.fillRect(Math.round(cursor.x), 0, 1, top);
   }
   context.fillStyle = ink;
-  context.font = `${FONT_SIZE * ratio}px Roboto, system-ui, sans-serif`;
+  context.font = `${FONT_SIZE}px Roboto, system-ui, sans-serif`;
   context.textBaseline = "top";
-  for (const [index, line] of lines.entries())
-    context.fillText(
-      line,
-      INSET * ratio,
-      source.height + (INSET / 2 + index * LINE) * ratio,
-      onto.width - 2 * INSET * ratio,
-    );
+  let y = top + INSET / 2;
+  if (axis.length > 0) {
+    context.textAlign = "center";
+    for (const { x, label } of axis) context.fillText(label, x, y);
+    context.textAlign = "left";
+    y += LINE;
+  }
+  for (const line of lines) {
+    context.fillText(line, INSET, y, width - 2 * INSET);
+    y += LINE;
+  }
+  if (scale !== null) drawScale(context, scale, y, ink);
 }
 
-/** A canvas as PNG, with its caption. */
+function drawScale(
+  context: CanvasRenderingContext2D,
+  { colours, low, high }: NonNullable<Caption["scale"]>,
+  y: number,
+  ink: string,
+): void {
+  const left = INSET + context.measureText(low).width + 6;
+  for (const [index, colour] of colours.entries()) {
+    context.fillStyle = colour;
+    context.fillRect(left + (index * SCALE_WIDTH) / colours.length, y, SCALE_WIDTH / colours.length + 0.5, FONT_SIZE);
+  }
+  context.fillStyle = ink;
+  context.fillText(low, INSET, y);
+  context.fillText(high, left + SCALE_WIDTH + 6, y);
+}
+
+/** A canvas as PNG, drawn once more, large enough for print, with its caption. */
 export async function savePicture(source: HTMLCanvasElement, caption: Caption, name: string): Promise<void> {
   const picture = document.createElement("canvas");
-  compose(source, caption, picture);
+  const { canvas, ratio } = enlarged(source);
+  compose(canvas, caption, picture, ratio);
   const blob = await new Promise<Blob | null>((done) => picture.toBlob(done, "image/png"));
   if (blob === null) throw new Error("This browser could not make a PNG of it");
   saveBlob(blob, name);
+}
+
+function enlarged(source: HTMLCanvasElement): { canvas: HTMLCanvasElement; ratio: number } {
+  const drawing = drawings.get(source);
+  const context = document.createElement("canvas").getContext("2d");
+  if (drawing === undefined || context === null)
+    return { canvas: source, ratio: source.width / (source.clientWidth || source.width) };
+  const { width, height, draw } = drawing;
+  const { canvas } = context;
+  const ratio = Math.max(2, Math.min(MOST_ENLARGED, Math.round(PRINT_WIDTH / width)));
+  [canvas.width, canvas.height] = [width * ratio, height * ratio];
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  context.imageSmoothingEnabled = false;
+  draw(context, canvas);
+  return { canvas, ratio };
 }
 
 const FILMS = ["video/webm;codecs=vp9", "video/webm;codecs=vp8", "video/webm", "video/mp4"];

@@ -4,23 +4,12 @@ import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
 import { chooseStep, playFromStart } from "../actions";
 import { indexRange } from "../axis";
+import { captionOf, labelOf, nameOf } from "../caption";
 import { copyText } from "../clipboard";
-import { gif, stepShown, stepsTaken } from "../gif";
+import { gif, stepsTaken } from "../gif";
 import { palette } from "../palette";
-import { type Caption, fileName, film, filmType, saveBlob, savePicture, saveRoute } from "../saving";
-import {
-  axis,
-  layer,
-  layers,
-  playing,
-  saveShown,
-  shownRuns,
-  step,
-  stepsInView,
-  stepsPerSecond,
-  view,
-  zoom,
-} from "../state";
+import { film, filmType, saveBlob, savePicture, saveRoute } from "../saving";
+import { layer, layers, playing, saveShown, shownRuns, step, stepsInView, stepsPerSecond, zoom } from "../state";
 import { svgOf } from "../svg";
 import { currentLink } from "../url";
 
@@ -81,31 +70,6 @@ function panels(): HTMLCanvasElement[] {
   return [...document.querySelectorAll<HTMLCanvasElement>("canvas[data-testid]")].filter(
     (canvas) => canvas.clientWidth > 0 && canvas.getAttribute("aria-label") !== null,
   );
-}
-
-function labelOf(canvas: HTMLCanvasElement): string {
-  return canvas.getAttribute("aria-label") ?? "";
-}
-
-function captionOf(canvas: HTMLCanvasElement): Caption {
-  const { accent, bg, ink2 } = palette.peek();
-  // A picture that waits for another step still says which one it is of.
-  const at = stepShown(canvas) ?? String(step.peek() ?? "");
-  const of = shownRuns.peek().map(({ letter, run }) => `${letter} ${run}`);
-  const { first, last, x } = axis.peek();
-  const here = step.peek();
-  const overSteps = canvas.closest(".plot") !== null && here !== null && here >= first && here <= last;
-  return {
-    lines: [labelOf(canvas), [...of, layer.peek() ?? "", `step ${at}`].filter(Boolean).join("  ·  ")],
-    ink: ink2,
-    page: bg,
-    cursor: overSteps ? { x: x(here), colour: accent } : null,
-  };
-}
-
-function nameOf(canvas: HTMLCanvasElement, extension: string): string {
-  const at = stepShown(canvas) ?? step.peek();
-  return fileName([view.peek(), canvas.dataset.testid ?? "", layer.peek() ?? "", `step-${at}`], extension);
 }
 
 /** Does what can be stopped; meanwhile nothing else is saved. */

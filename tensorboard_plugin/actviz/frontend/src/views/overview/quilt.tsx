@@ -64,6 +64,9 @@ export function Quilt({ height }: { height: number }) {
     }
     context.translate(0, scroll);
     canvas.dataset.stat = stat.value;
+    canvas.dataset.colormap = lanes.value === "difference" ? "differences" : "statistics";
+    canvas.dataset.scaleLow = String(scale.low);
+    canvas.dataset.scaleHigh = String(scale.high);
     canvas.dataset.show = lanes.value;
     canvas.dataset.lanes = String(rows.value.filter(hasLanes).length * shown.length);
     canvas.dataset.range = `${axis.value.first}..${axis.value.last}`;

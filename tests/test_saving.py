@@ -1,4 +1,4 @@
-"""A play saved as GIF, decoded by Pillow: frames, durations and pixels against what the page shows step by step."""
+"""Pictures, and plays as GIF, decoded by Pillow: pixels, frames and durations against what the page shows step by step."""
 
 import base64
 import io
@@ -104,3 +104,23 @@ def test_what_a_gif_leaves_out_is_said(page: Page, board: TensorBoard) -> None:
     _, durations = frames_of(saved(page, save_and_stop)[1])
     expect(tab.get_by_role("alert")).to_have_text(f"The GIF has {len(durations)} of the 15 steps in view.")
     assert len(durations) < 15
+
+
+def test_a_picture_is_large_enough_for_print_and_has_its_scale(page: Page, board: TensorBoard) -> None:
+    tab = open_tab(page, board, run="lr-0.05", view="layer", layer="conv1", sample=3, step=30)
+    expect(tab.get_by_test_id("map-large")).to_have_attribute("data-step", "30")
+    shown = pixels_of(tab, "map-large")
+    tab.get_by_test_id("save").click()
+    _, png = saved(page, lambda: tab.locator("[data-panel=map-large]").get_by_role("button", name="PNG").click())
+    picture = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), float)
+    assert picture.shape[1] >= 1500
+    times = next(times for times in range(8, 1, -1) if picture.shape[1] / times >= shown.shape[1])
+    height, width = shown.shape[:2]
+    enlarged = picture[: height * times, : width * times]
+    centre = times // 2
+    same = np.abs(enlarged[centre::times, centre::times] - shown).max(axis=2) <= 2
+    assert same.mean() > 0.95  # but for the frames of marked pixels, whose lines are finer in the large picture
+    below = picture[height * times :].reshape(-1, 3)
+    for end in ("5a3207", "0c2f66"):  # of the scale, which is symmetric about zero
+        colour = [int(end[index : index + 2], 16) for index in (0, 2, 4)]
+        assert np.any(np.abs(below - colour).max(axis=1) <= 1)
