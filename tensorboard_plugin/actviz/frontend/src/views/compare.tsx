@@ -121,6 +121,7 @@ export function CompareView({ available }: { available: number }) {
     a && b && atA && atB && !unrelated && (matching === null || current)
       ? rankChannels(atA.channels, a.step, atB.channels, b.step, matching)
       : [];
+  const unmatched = scene && matching ? scene.pairs.filter(({ b: partner }) => partner < 0).length : null;
   const low = 192;
   const narrow = width < 620;
   const words = error ?? ofA.error ?? ofB.error ?? (pair === null && (!a || !b) ? "Nothing was logged yet." : null);
@@ -153,8 +154,7 @@ export function CompareView({ available }: { available: number }) {
         <ChannelsByChange
           key={layer.value}
           rows={channels}
-          total={channels.length}
-          matched={matching !== null}
+          unmatched={unmatched}
           steps={a && b ? [a.step, b.step] : null}
         />
       </aside>

@@ -52,7 +52,7 @@ function SortChooser({ shown }: { shown: ShownMaps | null }) {
       choices={[
         ["index", "index"],
         ["mean", "mean"],
-        ["change", "change since the reference"],
+        ["change", `change since the reference${shown.maps.source === "probe" ? "" : " (needs a probe)"}`],
         ["zero", "zeros"],
       ]}
     />

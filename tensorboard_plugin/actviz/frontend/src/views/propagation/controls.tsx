@@ -22,8 +22,8 @@ export function PropagationControls() {
         testid="channel-choice"
         state={channelChoice}
         choices={[
-          ["index", "in order"],
-          ["largest", "largest in the run"],
+          ["largest", "strongest in the run"],
+          ["index", "the first"],
           ["changed", "most changed since the reference"],
         ]}
       />

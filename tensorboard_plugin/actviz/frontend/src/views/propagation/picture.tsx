@@ -3,7 +3,8 @@ import { chooseLayer, openLayer } from "../../actions";
 import { lut } from "../../colour";
 import { Canvas } from "../../components/canvas";
 import { type BarText, drawBars, drawChannels, drawSequence, drawUnits } from "../../draw/score";
-import { type ScaleLimits, scaleLimits } from "../../maps";
+import { formatNumber } from "../../format";
+import { type ScaleLimits, scaleLimits, valueAt } from "../../maps";
 import { FONT, palette } from "../../palette";
 import { channelCount } from "../../rows";
 import { channel, colormap, dark, layer, layerInfo, scaleMode } from "../../state";
@@ -141,6 +142,22 @@ function pointed(event: MouseEvent, row: ScoreRow, shared: Shared, maps: Maps, c
   return found === undefined ? null : { count: columns.count, channel: found };
 }
 
+/** Beyond this share of the columns a mark's text ends where the mark does, so that it is not cut off. */
+const NEAR_END = 0.8;
+
+function MarkText({ text, ends }: { text: string; ends: boolean }) {
+  return text === "" ? null : <span class={ends ? "ends" : undefined}>{text}</span>;
+}
+
+/** What stands above a mark: what it marks, once above the rows that share the columns; of a vector in each row its value. */
+function textOf(row: ScoreRow, maps: Maps, id: number, name: number | null, leads: boolean): string {
+  const what = leads ? `${COLUMN[row.picture] ?? ""} ${name}` : "";
+  if (row.picture !== "vector" || name === null) return what;
+  const [at, place] = [maps.samples.indexOf(id), maps.units === null ? name : maps.units.indexOf(name)];
+  if (at < 0 || place < 0) return what;
+  return `${what || `unit ${name}`}: ${formatNumber(valueAt(maps, at, place))}`;
+}
+
 /** Outlines of the chosen channel, and of the one under the pointer, in every row with so many channels. */
 function Marks({
   row,
@@ -178,7 +195,10 @@ function Marks({
                   height: `${height + 2}px`,
                 }}
               >
-                {leads && panel === 0 && <span>{`${COLUMN[row.picture] ?? ""} ${of}`}</span>}
+                <MarkText
+                  text={textOf(row, maps, id, of, leads && panel === 0)}
+                  ends={column >= channels.length * NEAR_END}
+                />
               </div>
             )),
       )}
