@@ -20,7 +20,7 @@ import {
 import { Overlaid, type SideRecords, StatisticsTable } from "./compare/bottom";
 import { useAtStep, useDifferences, useHistory, usePair } from "./compare/data";
 import { ChannelsByChange, LayersByChange } from "./compare/lists";
-import { Panels } from "./compare/panels";
+import { Panels, spareHeight } from "./compare/panels";
 import { rankChannels } from "./compare/rank";
 import { sceneOf } from "./compare/scene";
 import { mismatch } from "./compare/tiles";
@@ -32,6 +32,10 @@ const MODES: readonly (readonly [CompareMode, string])[] = [
   ["blink", "blink"],
   ["difference", "difference only"],
 ];
+
+/** Height of the part below the maps: at least, and how much more where the maps leave it. */
+const LOW = 192;
+const MOST_SPARE = 200;
 
 export function CompareControls() {
   const { pair } = usePair();
@@ -122,7 +126,9 @@ export function CompareView({ available }: { available: number }) {
       ? rankChannels(atA.channels, a.step, atB.channels, b.step, matching)
       : [];
   const unmatched = scene && matching ? scene.pairs.filter(({ b: partner }) => partner < 0).length : null;
-  const low = 192;
+  const height = Math.max(220, available - LOW - 40);
+  const spare = scene ? spareHeight(scene, width, height) : 0;
+  const low = LOW + Math.min(MOST_SPARE, spare);
   const narrow = width < 620;
   const words = error ?? ofA.error ?? ofB.error ?? (pair === null && (!a || !b) ? "Nothing was logged yet." : null);
   return (
@@ -138,7 +144,7 @@ export function CompareView({ available }: { available: number }) {
           waiting={waiting ? `${a?.step} and ${b?.step}` : null}
         />
         {scene ? (
-          <Panels scene={scene} width={width} height={Math.max(220, available - low - 40)} />
+          <Panels scene={scene} width={width} height={height} />
         ) : (
           <p class="layer-words" data-testid="compare-words">
             {words ?? ""}

@@ -14,6 +14,9 @@ export interface Geometry {
   top: number;
   /** Whether a number stands below each tile. */
   caption: boolean;
+  /** Of all tiles together. */
+  width: number;
+  height: number;
 }
 
 /** Room for the hairline round the first tile. */
@@ -52,15 +55,16 @@ function fitted(
   const unit = rows * columns === 1;
   const gap = unit ? 1 : 6;
   const most = Math.floor((unit ? LARGEST_UNIT : Math.max(LARGEST_TILE, rows, columns)) / Math.max(rows, columns));
-  const room = width - gutter;
+  const room = width - gutter - EDGE;
   for (let cell = count === 1 ? Math.max(1, Math.floor(room / columns)) : most; ; cell--) {
     const wide = Math.max(caption ? 44 : 0, columns * cell) + gap;
     const tall = rows * cell + gap + (caption ? CAPTION : 0);
     const fitting = Math.max(1, Math.floor((room + gap) / wide));
     const across = Math.ceil(count / Math.ceil(count / fitting)); // rows of equal length
     const down = Math.ceil(count / across);
-    if (cell <= 1 || (down * tall - gap + EDGE <= height && across * wide - gap <= room))
-      return { across, down, cell, wide, tall, gutter, top: EDGE, caption };
+    const size = { width: gutter + across * wide - gap + EDGE, height: down * tall - gap + 2 * EDGE };
+    if (cell <= 1 || (size.height <= height && size.width <= width))
+      return { across, down, cell, wide, tall, gutter, top: EDGE, caption, ...size };
   }
 }
 

@@ -111,7 +111,7 @@ function Panel({ scene, which, places, pointed, point }: PanelProps) {
       }}
     />
   );
-  const [width, height] = [gutter + across * wide, top + Math.ceil(source.count / across) * tall];
+  const { width, height } = places;
   return (
     <div
       class="tiles"
@@ -193,10 +193,24 @@ function Readout({ scene, pointed }: { scene: Scene; pointed: Pointed | null }) 
   );
 }
 
+/** Where the maps stand: those of A, of the difference, and of B unless it has other ones. */
+function placesOf({ pairs, a, b, pair, words }: Scene, width: number, height: number): [shared: Geometry, b: Geometry] {
+  const each = compareMode.value === "side" ? Math.floor((width - 2 * GAP) / 3) : width;
+  const captions = pair.matching !== null;
+  const shared = geometry(pairs.length, a.rows, a.columns, each, height - HEADS, captions);
+  const apart = words !== null && !captions;
+  return [shared, apart ? geometry(b.names.length, b.rows, b.columns, each, height - HEADS, false) : shared];
+}
+
+/** What the maps leave of the height that they are given. */
+export function spareHeight(scene: Scene, width: number, height: number): number {
+  return Math.max(0, height - HEADS - Math.max(...placesOf(scene, width, height).map((places) => places.height)));
+}
+
 /** The maps in the chosen mode, within width x height. */
 export function Panels({ scene, width, height }: { scene: Scene; width: number; height: number }) {
   const [pointed, setPointed] = useState<Pointed | null>(null);
-  const { pair, pairs, a, b, words } = scene;
+  const { pair, pairs, words } = scene;
   const mode = compareMode.value;
   const names = pairs.map(({ name }) => name);
   useEffect(() => {
@@ -208,12 +222,7 @@ export function Panels({ scene, width, height }: { scene: Scene; width: number; 
     return () => clearInterval(timer);
   }, [mode, blinking.value]);
   const side = mode === "side";
-  const each = side ? Math.floor((width - 2 * GAP) / 3) : width;
-  const room = height - HEADS;
-  const captions = pair.matching !== null;
-  const shared = geometry(pairs.length, a.rows, a.columns, each, room, captions);
-  const apart = words !== null && !captions;
-  const placesB = apart ? geometry(b.names.length, b.rows, b.columns, each, room, false) : shared;
+  const [shared, placesB] = placesOf(scene, width, height);
   const panel = (which: PanelProps["which"], places: Geometry) => (
     <Panel scene={scene} which={which} places={places} pointed={pointed} point={setPointed} />
   );

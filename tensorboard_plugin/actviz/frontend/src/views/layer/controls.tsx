@@ -59,6 +59,23 @@ function SortChooser({ shown }: { shown: ShownMaps | null }) {
   );
 }
 
+/** Whose values give the limits of the colour scale. */
+export function ScaleChooser({ state, overRuns }: { state: { value: ScaleMode }; overRuns: boolean }) {
+  return (
+    <Chooser<ScaleMode>
+      label="Scale"
+      testid="scale-mode"
+      state={state}
+      choices={[
+        ["locked", "locked over steps"],
+        ["layer", "this step"],
+        ["map", "each map"],
+        ...(overRuns ? ([["runs", "locked over runs"]] as const) : []),
+      ]}
+    />
+  );
+}
+
 export function LayerControls() {
   const { shown } = useMaps();
   const inputs = useInputs(shown);
@@ -94,19 +111,7 @@ export function LayerControls() {
         </label>
       )}
       {place === null || layerPart.value === "output" ? <SortChooser shown={shown} /> : null}
-      <Chooser<ScaleMode>
-        label="Scale"
-        testid="scale-mode"
-        state={scaleMode}
-        choices={[
-          ["locked", "locked over steps"],
-          ["layer", "this step"],
-          ["map", "each map"],
-          ...(shownRuns.value.length > 1 || scaleMode.value === "runs"
-            ? ([["runs", "locked over runs"]] as const)
-            : []),
-        ]}
-      />
+      <ScaleChooser state={scaleMode} overRuns={shownRuns.value.length > 1 || scaleMode.value === "runs"} />
       <Chooser<ColormapName>
         label="Colour"
         testid="colormap"

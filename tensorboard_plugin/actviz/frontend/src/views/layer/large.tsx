@@ -145,8 +145,7 @@ function Strongest({ maps, map, room }: { maps: Maps; map: number; room: number 
             channel.value = unitAt(maps, pixel);
           }}
         >
-          <span class="link">#{formatCount(unitAt(maps, pixel))}</span>
-          {formatNumber(valueAt(maps, map, pixel))}
+          <span class="link">#{formatCount(unitAt(maps, pixel))}</span> {formatNumber(valueAt(maps, map, pixel))}
         </button>
       ))}
     </p>

@@ -2,7 +2,7 @@
 
 import { Chooser } from "../../components/chooser";
 import { type ChannelChoice, channelChoice, type ScaleMode, scaleLocked, scaleMode } from "../../state";
-import { FocusRun } from "../layer/controls";
+import { FocusRun, ScaleChooser } from "../layer/controls";
 
 /** One run is shown here: its own scale stands for that of all runs. */
 const ownScale = {
@@ -27,16 +27,7 @@ export function PropagationControls() {
           ["changed", "most changed since the reference"],
         ]}
       />
-      <Chooser<ScaleMode>
-        label="Scale"
-        testid="scale-mode"
-        state={ownScale}
-        choices={[
-          ["locked", "locked over steps"],
-          ["layer", "each layer"],
-          ["map", "each map"],
-        ]}
-      />
+      <ScaleChooser state={ownScale} overRuns={false} />
       <FocusRun />
     </>
   );
