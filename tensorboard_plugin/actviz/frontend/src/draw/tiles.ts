@@ -89,8 +89,9 @@ export function wipeClip(source: TileSource, places: TilePlaces, edge: number, f
   const path = new Path2D();
   const add = (x: number, y: number, width: number, height: number) => {
     const cut = Math.round(width * edge);
-    if (first) path.rect(x, y, cut, height);
-    else path.rect(x + cut, y, width - cut, height);
+    // With the hairline round it.
+    if (first) path.rect(x - 1, y - 1, cut + 1, height + 2);
+    else path.rect(x + cut, y - 1, width - cut + 1, height + 2);
   };
   if (rows * columns === 1) add(gutter, top, across * wide, Math.ceil(count / across) * tall);
   else for (let index = 0; index < count; index++) add(...cornerOf(places, index), columns * cell, rows * cell);

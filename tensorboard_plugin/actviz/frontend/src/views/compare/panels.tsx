@@ -16,7 +16,7 @@ const ROOM_FOR_R = 84;
 const BLINK_MS = 700;
 const GAP = 16;
 /** Height of what stands above and below the maps. */
-const HEADS = 71;
+const HEADS = 70;
 
 export interface Pointed {
   tile: number;

@@ -143,7 +143,7 @@ function pointed(event: MouseEvent, row: ScoreRow, shared: Shared, maps: Maps, c
 }
 
 /** Beyond this share of the columns a mark's text ends where the mark does, so that it is not cut off. */
-const NEAR_END = 0.8;
+const NEAR_END = 0.5;
 
 function MarkText({ text, ends }: { text: string; ends: boolean }) {
   return text === "" ? null : <span class={ends ? "ends" : undefined}>{text}</span>;
