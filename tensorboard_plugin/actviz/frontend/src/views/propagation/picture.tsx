@@ -142,8 +142,13 @@ function pointed(event: MouseEvent, row: ScoreRow, shared: Shared, maps: Maps, c
   return found === undefined ? null : { count: columns.count, channel: found };
 }
 
-/** Beyond this share of the columns a mark's text ends where the mark does, so that it is not cut off. */
-const NEAR_END = 0.5;
+/** Room for what stands above a mark. */
+const TEXT_ROOM = 84;
+
+/** Whether a mark's text ends where the mark does: where it would reach beyond its panel, and has the room to its left or none to its right. */
+function endsAtMark(x: number, panelWidth: number, last: boolean): boolean {
+  return x + TEXT_ROOM > panelWidth && (last || x + PANEL_GAP > TEXT_ROOM);
+}
 
 function MarkText({ text, ends }: { text: string; ends: boolean }) {
   return text === "" ? null : <span class={ends ? "ends" : undefined}>{text}</span>;
@@ -197,7 +202,7 @@ function Marks({
               >
                 <MarkText
                   text={textOf(row, maps, id, of, leads && panel === 0)}
-                  ends={column >= channels.length * NEAR_END}
+                  ends={endsAtMark(column * columns.pitch, shared.panelWidth, panel === shared.samples.length - 1)}
                 />
               </div>
             )),
