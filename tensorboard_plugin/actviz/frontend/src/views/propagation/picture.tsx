@@ -142,25 +142,28 @@ function pointed(event: MouseEvent, row: ScoreRow, shared: Shared, maps: Maps, c
   return found === undefined ? null : { count: columns.count, channel: found };
 }
 
-/** Room for what stands above a mark. */
-const TEXT_ROOM = 84;
+/** Room for what stands above a mark: with what it marks, in the first panel, and for a value alone. */
+const [TEXT_ROOM, VALUE_ROOM] = [84, 46];
 
-/** Whether a mark's text ends where the mark does: where it would reach beyond its panel, and has the room to its left or none to its right. */
-function endsAtMark(x: number, panelWidth: number, last: boolean): boolean {
-  return x + TEXT_ROOM > panelWidth && (last || x + PANEL_GAP > TEXT_ROOM);
+/** Whether a mark's text ends where the mark does: where it would else reach beyond its panel. */
+function endsAtMark(x: number, panelWidth: number, panel: number): boolean {
+  const room = panel === 0 ? TEXT_ROOM : VALUE_ROOM;
+  return x + room > panelWidth && x + PANEL_GAP > room;
 }
 
 function MarkText({ text, ends }: { text: string; ends: boolean }) {
   return text === "" ? null : <span class={ends ? "ends" : undefined}>{text}</span>;
 }
 
-/** What stands above a mark: what it marks, once above the rows that share the columns; of a vector in each row its value. */
-function textOf(row: ScoreRow, maps: Maps, id: number, name: number | null, leads: boolean): string {
-  const what = leads ? `${COLUMN[row.picture] ?? ""} ${name}` : "";
-  if (row.picture !== "vector" || name === null) return what;
+/** What stands above a mark: in the first panel what it marks, once for the rows that share the columns; of a vector its value everywhere. */
+function textOf(row: ScoreRow, maps: Maps, id: number, name: number | null, panel: number, leads: boolean): string {
+  const vector = row.picture === "vector";
+  const what = panel === 0 && (leads || vector) ? `${COLUMN[row.picture] ?? ""} ${name}` : "";
+  if (!vector || name === null) return what;
   const [at, place] = [maps.samples.indexOf(id), maps.units === null ? name : maps.units.indexOf(name)];
   if (at < 0 || place < 0) return what;
-  return `${what || `unit ${name}`}: ${formatNumber(valueAt(maps, at, place))}`;
+  const value = formatNumber(valueAt(maps, at, place));
+  return what === "" ? value : `${what}: ${value}`;
 }
 
 /** Outlines of the chosen channel, and of the one under the pointer, in every row with so many channels. */
@@ -201,8 +204,8 @@ function Marks({
                 }}
               >
                 <MarkText
-                  text={textOf(row, maps, id, of, leads && panel === 0)}
-                  ends={endsAtMark(column * columns.pitch, shared.panelWidth, panel === shared.samples.length - 1)}
+                  text={textOf(row, maps, id, of, panel, leads)}
+                  ends={endsAtMark(column * columns.pitch, shared.panelWidth, panel)}
                 />
               </div>
             )),
