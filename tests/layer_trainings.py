@@ -8,6 +8,7 @@ import string
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -127,8 +128,8 @@ DEAD, REVIVED = range(2, 6), range(4, 6)
 """Channels that a large negative bias kills at the step DIES, and those that it leaves again at REVIVES."""
 
 
-def train_dying(target: Path, steps: int = 24, scale: float = 1.0) -> Trained:
-    """Train a small CNN some of whose channels die, and some of those revive."""
+def train_dying(target: Path, steps: int = 24, scale: float = 1.0, probed: bool = True) -> Trained:
+    """Train a small CNN some of whose channels die, and some of those revive; without a probe where not `probed`."""
     torch.manual_seed(0)
     images, kinds = torch.randn(32, 1, 12, 12) * scale, torch.randint(0, 3, (32,))
     model = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(800, 3))
@@ -141,15 +142,23 @@ def train_dying(target: Path, steps: int = 24, scale: float = 1.0) -> Trained:
                 if step == at:
                     bias[list(channels)] += by
 
-    return fit(model, target, lambda count: (images[:count], kinds[:count]), steps, between)
+    return fit(model, target, lambda count: (images[:count], kinds[:count]), steps, between, probed)
 
 
-def fit(model: nn.Module, target: Path, batch: Batch, steps: int, between: Callable[[int], None] = lambda step: None) -> Trained:
-    """Train, watched with a probe of four samples; `between` is called before each step."""
+def fit(
+    model: nn.Module,
+    target: Path,
+    batch: Batch,
+    steps: int,
+    between: Callable[[int], None] = lambda step: None,
+    probed: bool = True,
+) -> Trained:
+    """Train, watched with a probe of four samples, or with none; `between` is called before each step."""
     probe, kinds = batch(4)
+    options: dict[str, Any] = {"probe": probe, "probe_labels": [f"kind {kind}" for kind in kinds]} if probed else {}
     optimiser = torch.optim.SGD(model.parameters(), 0.02)
     before = {}
-    with actviz_tb.watch(model, target, every=EVERY, probe=probe, probe_labels=[f"kind {kind}" for kind in kinds], samples=4):
+    with actviz_tb.watch(model, target, every=EVERY, samples=4, **options):
         for step in range(steps):
             between(step)
             if step % EVERY == 0:

@@ -13,11 +13,11 @@ STOPS = {
 }
 READ_TILES = """(canvas) => {
   const shown = { ...canvas.dataset };
-  const { across, cell, wide, tall, gutter, rows, columns } = JSON.parse(shown.places);
+  const { across, cell, wide, tall, gutter, top: above, rows, columns } = JSON.parse(shown.places);
   const names = JSON.parse(shown.names);
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
   const tiles = names.map((_, tile) => {
-    const [left, top] = [gutter + (tile % across) * wide, Math.floor(tile / across) * tall];
+    const [left, top] = [gutter + (tile % across) * wide, above + Math.floor(tile / across) * tall];
     const pixels = [];
     for (let row = 0; row < rows; row++)
       for (let column = 0; column < columns; column++) {

@@ -331,6 +331,38 @@ def test_permuted_channels_are_matched_and_then_do_not_differ(page: Page, odd: T
     assert all(abs(float(str(row.get_attribute("data-change")))) < 1e-6 for row in rows.all())
 
 
+def test_channels_without_spread_are_left_unmatched_at_the_end_and_that_is_said(page: Page, odd: TensorBoard) -> None:
+    tab = open_tab(page, odd, view="compare", run="base", runB="broken", layer="0", step=1, match=1)
+    difference = panel(tab, "difference")
+    expect(difference).to_have_attribute("data-partners", "[0,2,3,4,5,null]")  # B's channel 1 is NaN
+    assert json.loads(str(difference.get_attribute("data-names"))) == [0, 2, 3, 4, 5, 1]
+    expect(tab.get_by_test_id("ranked-channels").get_by_role("option")).to_have_count(5)
+    expect(tab.get_by_test_id("channels-by-change")).to_contain_text("; 1 of A without a partner")
+    page.keyboard.press("ArrowDown")
+    expect(difference).to_have_attribute("data-layer", "1")
+    zero = {run: (odd.record("maps", run=run, layer="1", step=1).arrays["high"] == 0).all(axis=0) for run in ("base", "broken")}
+    assert zero["base"].any()
+    alive = [int(channel) for channel in np.flatnonzero(~zero["base"] & ~zero["broken"]) if channel != 1]
+    dead = [channel for channel in range(6) if channel not in alive]
+    eventually(lambda: json.loads(str(difference.get_attribute("data-names"))) == [*alive, *dead])
+    assert json.loads(str(difference.get_attribute("data-partners"))) == [*alive, *([None] * len(dead))]
+
+
+@pytest.mark.parametrize(("size", "layer", "least"), [((1366, 860), "relu1", 2), ((1366, 860), "fc2", 48), ((1280, 640), "pool1", 2)])
+def test_tiles_are_as_large_as_width_and_height_allow(
+    page: Page, board: TensorBoard, size: tuple[int, int], layer: str, least: int
+) -> None:
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    tab = open_tab(page, board, view="compare", layer=layer, step=10)
+    expect(panel(tab, "difference")).to_have_attribute("data-layer", layer, timeout=20_000)
+    assert json.loads(str(panel(tab, "a").get_attribute("data-places")))["cell"] >= least
+    if size[1] >= 860:
+        assert tab.locator(".view").evaluate("view => view.scrollHeight - view.clientHeight") <= 0
+    words = tab.get_by_test_id("change-words").locator("span")
+    colours = words.evaluate_all("words => words.map((word) => getComputedStyle(word).color)")
+    assert [np.argmax([int(part) for part in re.findall(r"\d+", colour)]) for colour in colours] == [2, 1]  # purple, green
+
+
 def test_training_batches_of_different_steps_are_not_subtracted(page: Page, odd: TensorBoard) -> None:
     tab = open_tab(page, odd, view="compare", run="without-probe", layer="0", step=2)
     expect(tab.get_by_test_id("compare-words")).to_contain_text("different inputs (training batches of step 2 and of step 0)")

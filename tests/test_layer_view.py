@@ -1,5 +1,6 @@
 """The Layer view in a real browser, on real small trainings: every picture and number against numpy."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +37,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Trai
         "signal": train_signal(top / "signal"),
         "volume": train_volume(top / "volume"),
     }
+    train_dying(top / "batches", probed=False)
     return top, trained
 
 
@@ -67,7 +69,10 @@ def test_the_contrast_window_is_set_by_number_key_drag_and_url_and_paints_accord
     shown, greys = shown_greys(tab)
     truth = outputs(trained["dying"], 2, 1)[0, shown["channel"]].reshape(-1)
     np.testing.assert_allclose(greys, np.clip((truth + 1) / 3, 0, 1) * 255, atol=2.5)
-    expect(tab.get_by_test_id("scale-high")).to_have_value(re.compile("≥ 2.00"))
+    expect(tab.get_by_test_id("scale-high")).to_have_value("≥ 2.00")
+    tab.get_by_test_id("scale-high").focus()
+    page.keyboard.press("Tab")
+    expect(tab.get_by_test_id("scale-high")).to_have_value("≥ 2.00")  # also once the keyboard has been through it
     tab.get_by_test_id("scale-high").fill("1.5")
     tab.get_by_test_id("scale-high").press("Enter")
     expect(large).to_have_attribute("data-scale-high", "1.5")
@@ -221,6 +226,56 @@ def test_the_top_sample_of_a_channel_at_each_step_is_the_one_with_the_largest_me
     expect(film).to_have_attribute("data-tops", ",".join(expected))
 
 
+def test_without_a_probe_it_is_said_that_the_inputs_differ_and_nothing_compares_them(page: Page, board: TensorBoard) -> None:
+    tab = layer_view(page, board, "batches", "1", step=4, channel=4, sort="change")
+    film = tab.get_by_test_id("film-strip")
+    expect(film).to_have_attribute("data-frames", "12", timeout=20_000)
+    expect(tab.get_by_test_id("inputs-differ")).to_contain_text("watch(…, probe=batch) shows the same ones")
+    assert not data(film, "tops").strip(",")
+    expect(tab.get_by_test_id("layer-view")).not_to_contain_text("largest mean")
+    expect(tab.get_by_test_id("sort")).to_contain_text("needs a probe")
+    assert data(tab.get_by_test_id("maps-grid"), "order") == "0,1,2,3,4,5,6,7"
+    assert "Δ" not in data(tab.get_by_test_id("maps-grid"), "captions")
+    expect(tab.get_by_test_id("most-changed")).to_have_attribute("title", re.compile("training batches"))
+    tab = layer_view(page, board, "dying", "1", step=4, channel=4)
+    expect(tab.get_by_test_id("film-strip")).to_have_attribute("data-frames", "12", timeout=20_000)
+    expect(tab.get_by_test_id("inputs-differ")).to_have_count(0)
+
+
+def test_below_each_map_stand_its_channel_and_since_when_it_is_dead_or_its_mean(
+    page: Page, board: TensorBoard, trained: dict[str, Trained]
+) -> None:
+    tab = layer_view(page, board, "dying", "1", step=10, channel=4)
+    grid = tab.get_by_test_id("maps-grid")
+    expect(grid).to_have_attribute("data-step", "10", timeout=20_000)
+    eventually(lambda: "since" in data(grid, "captions"))
+    captions = json.loads(data(grid, "captions"))
+    means = outputs(trained["dying"], 10, 2)[0].mean(axis=(1, 2))
+    for channel, caption in enumerate(captions):
+        name, _, rest = caption.partition(" ")
+        assert name == str(channel)
+        if channel in DEAD:
+            assert rest == f"⊘ since {DIES}"
+        else:
+            assert number(rest) == pytest.approx(means[channel], abs=0.002)
+    expect(tab.get_by_test_id("value-grid")).to_contain_text("below each: mean of this map")
+    expect(tab.get_by_test_id("layer-view")).to_contain_text("dead4/8")
+
+
+@pytest.mark.parametrize("size", [(1280, 640), (1440, 900), (1920, 1080)])
+def test_the_maps_use_the_room_that_they_have(page: Page, board: TensorBoard, size: tuple[int, int]) -> None:
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    tab = layer_view(page, board, "dying", "0", step=4)
+    grid = tab.get_by_test_id("maps-grid")
+    expect(grid).to_have_attribute("data-step", "4", timeout=20_000)
+    assert int(data(grid, "cell")) * 10 >= 80
+    inside = grid.evaluate("grid => grid.getBoundingClientRect().bottom <= grid.closest('.layer-top').getBoundingClientRect().bottom")
+    assert inside
+    for values in tab.locator(".lane-values div").all():
+        assert values.evaluate("values => { values.lastChild.data = '>99.9 %'; return values.scrollWidth <= values.clientWidth; }")
+    assert tab.get_by_test_id("choose-channel").first.evaluate("choice => choice.getClientRects().length") == 1
+
+
 def test_ridges_are_offered_and_stand_in_the_url(page: Page, board: TensorBoard) -> None:
     tab = layer_view(page, board, "dying", "0", step=4)
     strip = tab.get_by_test_id("values-strip")
@@ -285,6 +340,25 @@ def test_a_vector_shows_samples_by_units_with_the_value_under_the_pointer(
     truth = outputs(trained["dying"], 4, 4)[1]
     told = value_at(large, tab.locator(".readout"), 0.5 * cell, 1.5 * cell)  # three units, folded 2 x 2
     assert told == pytest.approx(truth[2], abs=(truth.max() - truth.min()) / 254)
+
+
+def test_a_vectors_strongest_units_are_told_and_chosen(page: Page, board: TensorBoard, trained: dict[str, Trained]) -> None:
+    tab = layer_view(page, board, "dying", "3", step=4, sample=1)
+    buttons = tab.get_by_test_id("strongest").get_by_role("button")
+    expect(buttons).to_have_count(3, timeout=20_000)
+    truth = outputs(trained["dying"], 4, 4)[1]
+    error = (truth.max() - truth.min()) / 254 + 0.005 * np.abs(truth).max()
+    told = [re.fullmatch(r"#(\d+)\s+(\S+)", text.strip()) for text in buttons.all_inner_texts()]
+    units = [int(match[1]) for match in told if match]
+    assert units == np.argsort(-np.abs(truth)).tolist()
+    for match in told:
+        assert match is not None
+        assert number(match[2]) == pytest.approx(truth[int(match[1])], abs=error)
+    buttons.last.click()
+    page.wait_for_url(re.compile(f"channel={units[-1]}"))
+    expect(buttons.last).to_have_attribute("aria-pressed", "true")
+    expect(tab.locator(".large-panel .readout")).to_contain_text(f"unit {units[-1]}")
+    assert number(tab.get_by_test_id("pixel-value").inner_text()) == pytest.approx(truth[units[-1]], abs=error)
 
 
 def test_the_value_stays_true_when_the_step_changes_under_a_resting_pointer(

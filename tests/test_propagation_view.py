@@ -428,21 +428,50 @@ def test_attention_sequences_what_has_no_maps_and_what_is_not_finite(page: Page,
     assert red > tile, "the hatch"
 
 
-def test_a_wide_layer_shows_the_channels_that_fit_the_largest_on_demand(page: Page, board: TensorBoard) -> None:
+def test_of_a_wide_layer_the_strongest_channels_that_fit_are_shown_and_others_on_demand(page: Page, board: TensorBoard) -> None:
     page.set_viewport_size({"width": 900, "height": 900})
     tab = open_view(page, board, step=20, samples="0,1,2,3")
     canvas = maps_of(tab, "conv1")
     expect(canvas).to_be_visible(timeout=10_000)
-    in_order = [int(name) for name in str(canvas.get_attribute("data-channels")).split(",")]
-    assert in_order == list(range(len(in_order)))
-    assert 1 <= len(in_order) < 16
-    tab.get_by_test_id("channel-choice").select_option("largest")
+    shown = str(canvas.get_attribute("data-channels")).split(",")
+    assert 1 <= len(shown) < 16
     profile = board.record("channels", run=DIGITS, layer="conv1", columns=64).arrays["max"].max(0)
-    largest = sorted(np.argsort(-profile, kind="stable")[: len(in_order)].tolist())
-    expect(canvas).to_have_attribute("data-channels", ",".join(map(str, largest)))
-    expect(maps_of(tab, "pool1")).to_have_attribute("data-channels", ",".join(map(str, largest)))
-    expect(row_of(tab, "conv1")).to_contain_text(f"{len(in_order)} of 16")
-    page.wait_for_url(re.compile("channels=largest"))
+    strongest = sorted(np.argsort(-profile, kind="stable")[: len(shown)].tolist())
+    assert strongest != list(range(len(shown)))
+    assert shown == [str(channel) for channel in strongest]
+    expect(maps_of(tab, "pool1")).to_have_attribute("data-channels", ",".join(shown))
+    expect(row_of(tab, "conv1")).to_contain_text(f"{len(shown)} of 16, the strongest in the run")
+    tab.get_by_test_id("channel-choice").select_option("index")
+    expect(canvas).to_have_attribute("data-channels", ",".join(map(str, range(len(shown)))))
+    expect(row_of(tab, "conv1")).to_contain_text(f"{len(shown)} of 16, the first")
+    page.wait_for_url(re.compile("channels=index"))
+
+
+@pytest.mark.parametrize("samples", ["2", "2,5"])
+def test_the_value_of_the_unit_under_the_pointer_is_told_in_every_row_and_of_every_sample(
+    page: Page, board: TensorBoard, samples: str
+) -> None:
+    several = {"samples": samples} if "," in samples else {"sample": samples}
+    tab = open_view(page, board, step=20, **several)
+    canvas = maps_of(tab, "relu2")
+    expect(canvas).to_be_visible(timeout=10_000)
+    pitch = int(str(canvas.get_attribute("data-pitch")))
+    channels = [int(name) for name in str(canvas.get_attribute("data-channels")).split(",")]
+    for column in (3, len(channels) - 1):
+        canvas.hover(position={"x": column * pitch + pitch / 2, "y": 10})
+        for layer in ("fc1", "relu2"):
+            record = board.record("maps", run=DIGITS, layer=layer, step=20)
+            low, high, codes = (record.arrays[name] for name in ("low", "high", "data"))
+            unit = record.header["units"].index(channels[column])
+            marks = row_of(tab, layer).locator(".score-hover span")
+            expect(marks).to_have_count(len(samples.split(",")))
+            for panel, (mark, sample) in enumerate(zip(marks.all(), map(int, samples.split(",")), strict=True)):
+                at = record.header["samples"].index(sample)
+                value = low[at, 0] + codes[at].reshape(-1)[unit] * (high[at, 0] - low[at, 0]) / 254
+                name, _, told = mark.inner_text().rpartition(": ")
+                assert name == (f"unit {channels[column]}" if panel == 0 else "")
+                assert float(told.replace("\u2212", "-").strip("<>")) == pytest.approx(value, rel=0.006, abs=0.001)
+                expect(mark).to_be_in_viewport(ratio=1)
 
 
 def test_only_rows_in_sight_are_fetched(page: Page, board: TensorBoard) -> None:

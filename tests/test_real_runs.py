@@ -65,8 +65,8 @@ def test_the_frame_round_the_selected_row_is_level_with_it_however_far_down(page
         page.keyboard.press(key)
         page.wait_for_timeout(50)
         places = [tab.locator(each).bounding_box() for each in ("[data-testid=layer-row][aria-selected=true]", ".quilt-selection")]
-        assert places[0] and places[1]
-        assert abs(places[0]["y"] - places[1]["y"]) <= 1, key
+        tops = [place["y"] for place in places if place]
+        assert abs(tops[0] - tops[1]) <= 1, key
 
 
 def expect_drawn(picture: Locator, colours: int) -> None:

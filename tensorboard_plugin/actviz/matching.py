@@ -38,19 +38,19 @@ def _standardised(rows: Array) -> npt.NDArray[np.float64]:
 def matched(correlation: Array) -> npt.NDArray[np.intp]:
     """Return [P, 2], the row and the column of each pair of the one-to-one matching with the largest sum of correlations.
 
-    Each row or each column has a partner, whichever are fewer. One without correlations (NaN) counts as -1 with all: it gets what the
-    others leave.
+    A row or column without correlations (all NaN: it has no spread, or a value that is not finite) has no partner. Of the others, each row
+    or each column has one, whichever are fewer.
 
     >>> matched(np.array([[0.9, 0.8], [0.8, 0.1]])).tolist()
     [[0, 1], [1, 0]]
     """
-    costs = -np.where(np.isnan(correlation), -1.0, correlation)
-    if costs.shape[0] <= costs.shape[1]:
-        columns = assignment(costs)
-        return np.column_stack([np.arange(len(columns)), columns])
-    rows = assignment(costs.T)
-    pairs = np.column_stack([rows, np.arange(len(rows))])
-    return pairs[np.argsort(rows)]
+    known = ~np.isnan(correlation)
+    rows, columns = np.flatnonzero(known.any(axis=1)), np.flatnonzero(known.any(axis=0))
+    costs = -correlation[np.ix_(rows, columns)]
+    if len(rows) <= len(columns):
+        return np.column_stack([rows, columns[assignment(costs)]])
+    pairs = np.column_stack([rows[assignment(costs.T)], columns])
+    return np.asarray(pairs[np.argsort(pairs[:, 0])])
 
 
 def assignment(costs: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:

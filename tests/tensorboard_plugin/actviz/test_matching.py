@@ -44,10 +44,12 @@ def test_the_matching_has_the_largest_sum_and_pairs_the_fewer_side(correlation: 
     assert correlation[pairs[:, 0], pairs[:, 1]].sum() == pytest.approx(correlation[rows, columns].sum(), abs=1e-9)
 
 
-def test_a_channel_without_correlations_gets_what_the_others_leave() -> None:
+def test_a_channel_without_correlations_is_in_no_pair() -> None:
     nan = np.nan
     correlation = np.array([[nan, nan, nan], [0.1, nan, 0.9], [-0.5, nan, 0.8]])
-    assert matching.matched(correlation).tolist() == [[0, 1], [1, 0], [2, 2]]
+    assert matching.matched(correlation).tolist() == [[1, 0], [2, 2]]
+    assert matching.matched(correlation.T).tolist() == [[0, 1], [2, 2]]
+    assert matching.matched(np.full((3, 2), nan)).shape == (0, 2)
 
 
 def test_permuted_channels_are_found_again_whatever_their_scale_and_shift() -> None:

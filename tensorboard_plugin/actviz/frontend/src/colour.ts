@@ -83,6 +83,11 @@ export function css(table: Uint8ClampedArray, at: number): string {
   return `rgb(${table[index]},${table[index + 1]},${table[index + 2]})`;
 }
 
+/** The colour of a change downwards or upwards, as on the scale of differences, dark enough for bars and words. */
+export function changeColour(change: number, dark: boolean): string {
+  return css(lut("differences", dark), change < 0 ? 0.12 : 0.88);
+}
+
 // TensorBoard's default palette; it gives run after run the next one.
 const RUN_PALETTE = ["#12b5cb", "#e52592", "#425066", "#f9ab00", "#9334e6", "#7cb342", "#e8710a"];
 const RUN_PALETTE_DARK = ["#12b5cb", "#e52592", "#aebfdd", "#f9ab00", "#9334e6", "#7cb342", "#e8710a"];

@@ -17,6 +17,20 @@ export function mapNumber(maps: Maps, sample: number, position: number): number 
   return sample * maps.channels.length + position;
 }
 
+/** Number of the unit of a vector's n-th kept value. */
+export function unitAt(maps: Maps, pixel: number): number {
+  return maps.units?.[pixel] ?? pixel;
+}
+
+/** Pixels of a map's values that are farthest from zero, the farthest first; at most so many, and none that is zero or not finite. */
+export function strongestPixels(maps: Maps, map: number, most: number): number[] {
+  const size = Array.from({ length: maps.height * maps.width }, (_, pixel) => Math.abs(valueAt(maps, map, pixel)));
+  return [...size.keys()]
+    .filter((pixel) => (size[pixel] as number) > 0)
+    .sort((one, other) => (size[other] as number) - (size[one] as number) || one - other)
+    .slice(0, most);
+}
+
 /** Value of a quantised pixel: low + code * (high - low) / 254; NaN where the value was not finite. */
 export function valueAt(maps: Maps, map: number, pixel: number): number {
   const code = maps.data[map * maps.height * maps.width + pixel] as number;

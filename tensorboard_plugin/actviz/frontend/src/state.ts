@@ -68,8 +68,8 @@ export const compareMode = signal<CompareMode>("side");
 export const rankBy = signal<Measure>("rms");
 /** Whether each channel of A stands beside its best partner in B, not beside the one of the same number. */
 export const matchChannels = signal(false);
-/** Propagation: which of a wide layer's channels are shown. */
-export const channelChoice = signal<ChannelChoice>("index");
+/** Propagation: which of a layer's channels are shown where not all fit. */
+export const channelChoice = signal<ChannelChoice>("largest");
 /** Propagation: positions of the samples side by side; fewer than two: `sample` alone. */
 export const sideBySide = signal<readonly number[]>([]);
 /** Propagation: blocks that were folded or unfolded by hand. */

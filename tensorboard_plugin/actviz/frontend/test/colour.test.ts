@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { inkOn, lut, runColour, setRunOrder } from "../src/colour";
+import { changeColour, inkOn, lut, runColour, setRunOrder } from "../src/colour";
 
 const SCALES = ["activations", "statistics", "counts", "differences", "viridis", "cividis", "inferno", "grey"] as const;
 
@@ -38,4 +38,24 @@ test("runs keep TensorBoard's colours in their order, with a legible letter", ()
   expect([runColour("a"), runColour("b")]).toEqual(["#12b5cb", "#e52592"]);
   expect(inkOn(runColour("a"))).toBe("#000000");
   expect(inkOn(runColour("c"))).toBe("#ffffff");
+});
+
+/** Relative luminance of the WCAG of a colour `rgb(r,g,b)`. */
+function luminance(colour: string): number {
+  const [red, green, blue] = (colour.match(/\d+/g) ?? []).map((part) => {
+    const value = Number(part) / 255;
+    return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+  }) as [number, number, number];
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+}
+
+test("the colours of changes are legible as words on the page: 4.5:1", () => {
+  for (const [dark, page] of [
+    [false, "rgb(255,255,255)"],
+    [true, "rgb(31,33,36)"],
+  ] as const)
+    for (const change of [-1, 1]) {
+      const pair = [luminance(changeColour(change, dark)) + 0.05, luminance(page) + 0.05];
+      expect(Math.max(...pair) / Math.min(...pair)).toBeGreaterThanOrEqual(4.5);
+    }
 });

@@ -2,15 +2,14 @@ import { expect, test } from "vitest";
 import { rowShares } from "../src/draw/overlay";
 import { valueScale } from "../src/draw/values";
 import type { Channels, Differences, Histograms, Inputs, LayerStats, Maps, Matching } from "../src/types";
+import { geometry, tileAt } from "../src/views/compare/geometry";
 import { rankChannels, rankLayers } from "../src/views/compare/rank";
 import {
   differenceLimits,
-  geometry,
   mismatch,
   pairTiles,
   sameInputs,
   sharedLimits,
-  tileAt,
   tileIsZero,
   tilesOf,
   tileValue,
@@ -69,16 +68,16 @@ test("channels stand beside those of the same number, in whichever order the rec
 const matching: Matching = {
   channels: new Uint32Array([0, 5]),
   partners: new Uint32Array([2, 0]),
-  correlation: new Float32Array([0.5, Number.NaN]),
+  correlation: new Float32Array([0.5, 0.25]),
   values: 4,
 };
 
-test("matched channels stand beside their partners, and one without a partner beside none", () => {
+test("matched channels stand beside their partners, and one without a partner beside none, at the end", () => {
   const pairs = pairTiles(tilesOf(one, 0), tilesOf(other, 0), matching);
   expect(pairs.map(({ name, partner, b, correlation }) => [name, partner, b, correlation])).toEqual([
     [0, 2, 2, 0.5],
+    [5, 0, 1, 0.25],
     [2, null, -1, null],
-    [5, 0, 1, Number.NaN],
   ]);
 });
 
@@ -128,10 +127,10 @@ test("tiles have the largest whole magnification that fits, and are found again 
   const places = geometry(16, 26, 26, 250, 500, false);
   expect(places.cell).toBe(2);
   expect(places.across * places.wide).toBeLessThanOrEqual(250 - places.gutter + 6);
-  expect(places.down * places.tall).toBeLessThanOrEqual(500);
+  expect(places.top + places.down * places.tall - 6).toBeLessThanOrEqual(500);
   const shape = { count: 16, rows: 26, columns: 26 };
   const x = places.gutter + places.wide + 3 * places.cell;
-  expect(tileAt(places, shape, x, places.tall + 2 * places.cell)).toEqual({
+  expect(tileAt(places, shape, x, places.top + places.tall + 2 * places.cell)).toEqual({
     tile: places.across + 1,
     pixel: 2 * 26 + 3,
   });
@@ -142,6 +141,15 @@ test("tiles have the largest whole magnification that fits, and are found again 
     expect(units.cell).toBeGreaterThanOrEqual(1);
     expect(units.across * units.down).toBeGreaterThanOrEqual(count);
   }
+});
+
+test("numbers stand below the tiles where that leaves room for larger ones, and else left of the rows", () => {
+  // Beside: (232 - 28 + 6) / 58 = 3 a row, 6 rows of 58 px. Below: (232 - 1 + 6) / 58 = 4 a row, 4 rows of 72 px.
+  expect(geometry(16, 26, 26, 232, 316, false)).toMatchObject({ cell: 2, across: 4, down: 4, caption: true });
+  expect(geometry(16, 26, 26, 250, 500, false)).toMatchObject({ cell: 2, across: 3, caption: false });
+  expect(geometry(16, 26, 26, 250, 500, true).caption).toBe(true);
+  // 3 x 4 units of 71 px and a gap of 1.
+  expect(geometry(10, 1, 1, 232, 316, false)).toMatchObject({ cell: 72, across: 3, down: 4 });
 });
 
 const differences = (change: number[], nonfinite = [0, 0, 0, 0, 0, 0]): Differences => ({

@@ -1,9 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { maxPooled, placesOf, tokenOf, weightsOf } from "../src/attention";
-import { changeOf, channelOrder, scaleLimits, unitedLimits, windowed } from "../src/maps";
+import { changeOf, channelOrder, scaleLimits, strongestPixels, unitAt, unitedLimits, windowed } from "../src/maps";
 import { pixelHistogram, topSample } from "../src/pixels";
 import type { Attention, Channels, LayerStats, Maps } from "../src/types";
-import { deadSinceAt, lifeEvents, lifeSummary, lifeWords, mostChanged } from "../src/views/layer/life";
+import { deadSinceAt, deadThroughout, lifeEvents, lifeSummary, lifeWords, mostChanged } from "../src/views/layer/life";
+import { fittingText, GAP, tiling } from "../src/views/layer/tiling";
 
 /** Maps of [samples][channels][pixels], each quantised on its own range, one row high. */
 function mapsOf(values: readonly (readonly (readonly number[])[])[], channels: number[]): Maps {
@@ -141,8 +142,18 @@ describe("the life of channels", () => {
       "4 died 40",
       "8 born 40",
     ]);
-    expect(lifeSummary(events)).toBe("2 born, 2 died, 1 revived");
-    expect(lifeSummary([])).toBe("");
+    expect(lifeSummary(events, 0)).toBe("2 born, 2 died, 1 revived");
+    expect(lifeSummary(events, 3)).toBe("2 born, 2 died, 1 revived, 3 dead from the start");
+    expect(lifeSummary([], 0)).toBe("");
+  });
+
+  test("never began where every logged value is zero", () => {
+    const never = channelsOf([
+      [1, 1, Number.NaN, 0.5, Number.NaN],
+      [1, Number.NaN, Number.NaN, 1, 1],
+    ]);
+    expect(deadThroughout(never)).toEqual([0, 2, 8]);
+    expect(deadThroughout(channels)).toEqual([]);
   });
 
   test("is told in words for a channel and a step", () => {
@@ -290,4 +301,48 @@ describe("attention", () => {
     expect(tokenOf(["a"], 2, 0, 1)).toBeNull();
     expect(tokenOf(null, 2, 0, 1)).toBeNull();
   });
+});
+
+describe("the grid of maps", () => {
+  test("has the largest whole magnification that fits, as few maps in a row as the height allows", () => {
+    // 52 px: rows of 6 and of 5 leave their captions 64 and 77 px, rows of 4 have room: 4 x 68 = 272 px.
+    expect(tiling(16, 26, 26, 400, 280)).toEqual({ columns: 4, cell: 2, wide: 92, tall: 68 });
+    expect(tiling(16, 26, 26, 400, 210)).toMatchObject({ columns: 6, cell: 2, wide: 68 });
+  });
+
+  test("grows by a tenth where the maps are then larger by a whole", () => {
+    // 2 x 2 maps of 128 px and 16 px of caption: 288 px.
+    expect(tiling(4, 32, 32, 350, 268)).toMatchObject({ columns: 2, cell: 4 });
+    expect(tiling(4, 32, 32, 350, 260)).toMatchObject({ columns: 2, cell: 3 });
+  });
+
+  test("never makes a map smaller than it is, nor a tile without room for its name", () => {
+    expect(tiling(64, 60, 60, 100, 100)).toEqual({ columns: 1, cell: 1, wide: 92, tall: 76 });
+    expect(tiling(500, 4, 4, 300, 100)).toMatchObject({ columns: 7, cell: 1, wide: 44 });
+  });
+
+  test("has a gap between the captions: what does not fit beside the name is shortened or left out", () => {
+    const widthOf = (text: string) => text.length * 7;
+    const texts = ["⊘ since 10", "⊘"];
+    expect(fittingText(texts, 70, widthOf)).toBe("⊘ since 10");
+    expect(fittingText(texts, 69, widthOf)).toBe("⊘");
+    expect(fittingText(texts, 6, widthOf)).toBe("");
+    expect(GAP).toBeGreaterThanOrEqual(8);
+  });
+});
+
+test("the strongest units are those farthest from zero; none is zero or not finite", () => {
+  const vector = {
+    layout: "vector",
+    channels: [0],
+    units: [3, 5, 8, 9, 11],
+    height: 1,
+    width: 5,
+    data: new Uint8Array([100, 0, 127, 255, 254]),
+    low: new Float32Array([-12.7]),
+    high: new Float32Array([12.7]),
+  } as unknown as Maps;
+  // -2.7, -12.7, 0, not finite, 12.7
+  expect(strongestPixels(vector, 0, 9).map((pixel) => unitAt(vector, pixel))).toEqual([5, 11, 3]);
+  expect(strongestPixels(vector, 0, 1)).toEqual([1]);
 });

@@ -1,4 +1,7 @@
 import { expect, test } from "vitest";
+import { lut } from "../src/colour";
+import { drawBars } from "../src/draw/score";
+import type { Palette } from "../src/palette";
 import type { Channels, LayerInfo, Maps } from "../src/types";
 import { blockOf, DEEP, foldedBlocks, scoreEntries } from "../src/views/propagation/blocks";
 import { chooseChannels, evenly } from "../src/views/propagation/channels";
@@ -290,4 +293,43 @@ test("few requests at a time, those ahead last, and none that was taken back", a
   queue.ask(request("d"));
   await new Promise((done) => setTimeout(done));
   expect(begun).toContain("d");
+});
+
+test("the texts of bars stand below them, each within its own column; what does not fit is shortened or left out", () => {
+  const vector = {
+    layout: "vector",
+    channels: [0],
+    units: [0, 1, 2],
+    samples: [0],
+    height: 1,
+    width: 3,
+    data: new Uint8Array([0, 118, 254]),
+    low: new Float32Array([-17.4]),
+    high: new Float32Array([18.7]),
+  } as unknown as Maps;
+  const texts = ["0", "1", "2"].map((name) => ({ name, below: "p <\u20090.001", strong: name === "2" }));
+  const drawn = (pitch: number) => {
+    const bars: number[] = [];
+    const words: { text: string; x: number; y: number }[] = [];
+    const context = {
+      measureText: (text: string) => ({ width: text.length * 6.5 }),
+      fillRect: (_x: number, y: number, _width: number, height: number) => bars.push(y + height),
+      fillText: (text: string, x: number, y: number) => words.push({ text, x, y }),
+    } as unknown as CanvasRenderingContext2D;
+    const palette = { line2: "", ink: "", ink2: "", bad: "", bg: "" } as unknown as Palette;
+    const ink = { lut: lut("activations", false), palette, limits: () => ({ low: -20, high: 20, clips: false }) };
+    drawBars(context, vector, 0, texts, { left: 10, pitch, tile: pitch, ratio: 1 }, 112, ink);
+    for (const { text, x, y } of words) {
+      const [column, half] = [Math.floor((x - 10) / pitch), (text.length * 6.5) / 2];
+      expect(x - half).toBeGreaterThanOrEqual(10 + column * pitch);
+      expect(x + half).toBeLessThanOrEqual(10 + (column + 1) * pitch);
+      expect(y - 9).toBeGreaterThanOrEqual(Math.max(...bars));
+    }
+    return words.map(({ text }) => text);
+  };
+  const close = "\u22120.629";
+  expect(drawn(88)).toEqual(["0", "1", "2", "\u221217.4", close, "18.7", ...texts.map(({ below }) => below)]);
+  expect(drawn(44)).toEqual(["0", "1", "2", "\u221217.4", close, "18.7"]);
+  expect(drawn(20)).toEqual(["0", "1", "2"]);
+  expect(drawn(8)).toEqual([]);
 });

@@ -34,6 +34,20 @@ function paint(
   return tile;
 }
 
+interface Box {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+}
+
+/** A hairline round a map, outside of it: zero is the page's colour, and a map of small values would not be seen. */
+export function drawOutline(context: CanvasRenderingContext2D, { x, y, width, height }: Box, palette: Palette): void {
+  context.strokeStyle = palette.line;
+  context.lineWidth = 1;
+  context.strokeRect(x - 0.5, y - 0.5, width + 1, height + 1);
+}
+
 /** Draws a map with its top left corner at (x, y), in a box of width x height; folded to `columns` a row for a vector. */
 export function drawMap(
   context: CanvasRenderingContext2D,
@@ -42,7 +56,7 @@ export function drawMap(
   limits: ScaleLimits,
   lut: Uint8ClampedArray,
   palette: Palette,
-  box: { x: number; y: number; width: number; height: number },
+  box: Box,
   [rows, columns]: readonly [number, number] = [maps.height, maps.width],
 ): void {
   if (isZero(maps, map)) {

@@ -1,6 +1,6 @@
 // Drawing one row of the score: maps of channels side by side, the map of a sequence, the cells of a vector, or bars with numbers.
 import { css } from "../colour";
-import { formatNumber } from "../format";
+import { formatNumber, formatShort, formatTick } from "../format";
 import { codeColours, isZero, mapNumber, type ScaleLimits, valueAt } from "../maps";
 import { FONT, type Palette } from "../palette";
 import type { Maps } from "../types";
@@ -100,12 +100,14 @@ export interface BarText {
   strong: boolean;
 }
 
-const BAR_TEXT = 17;
+/** Height of a line of text below the bars, and how much of a picture they are left. */
+const LINE = 13;
+const LINES = 3;
 /** Where on the colour table a bar's colour is: its length tells the value, its colour the sign. */
 const POSITIVE = 0.86;
 const NEGATIVE = 0.16;
 
-/** Draws the units as bars from a line at zero, with their values; the limits are symmetric. */
+/** Draws the units as bars from a line at zero; below, in lines of their own, names, values and probabilities. The limits are symmetric. */
 export function drawBars(
   context: CanvasRenderingContext2D,
   maps: Maps,
@@ -117,68 +119,53 @@ export function drawBars(
 ): void {
   const scale = limits(at);
   const reach = Math.max(Math.abs(scale.low), Math.abs(scale.high));
-  const half = height / 2 - 1;
-  const narrow = pitch < 84;
-  const bar = narrow ? Math.max(2, pitch - 4) : Math.min(38, pitch - 62);
+  const tall = height - LINES * LINE - 2;
+  const middle = Math.round(tall / 2);
+  const bar = Math.max(2, Math.min(38, pitch - 4));
+  const values = texts.map((_, unit) => valueAt(maps, at, unit));
   context.fillStyle = palette.line2;
-  context.fillRect(left, Math.round(height / 2), texts.length * pitch, 1);
-  for (const [unit, text] of texts.entries()) {
-    const x = left + unit * pitch;
-    const value = valueAt(maps, at, unit);
+  context.fillRect(left, middle, texts.length * pitch, 1);
+  for (const [unit, value] of values.entries()) {
+    const x = left + unit * pitch + (pitch - bar) / 2;
     if (Number.isNaN(value)) {
       context.fillStyle = hatch(context, palette.bad, palette.bg);
-      context.fillRect(x, 1, bar, height - 2);
-    } else {
-      const length = Math.min(1, Math.abs(value) / reach) * half;
-      context.fillStyle = css(lut, value > 0 ? POSITIVE : NEGATIVE);
-      context.fillRect(x, value > 0 ? height / 2 - length : height / 2 + 1, bar, length);
+      context.fillRect(x, 1, bar, tall - 2);
+      continue;
     }
-    drawBarText(
-      context,
-      text,
-      Number.isNaN(value) ? "NaN" : formatNumber(value),
-      narrow,
-      { x, bar, pitch, height },
-      palette,
-    );
+    const length = Math.min(1, Math.abs(value) / reach) * (middle - 1);
+    context.fillStyle = css(lut, value > 0 ? POSITIVE : NEGATIVE);
+    context.fillRect(x, value > 0 ? middle - length : middle + 1, bar, length);
   }
+  drawBarTexts(context, texts, values, { left, pitch, top: tall }, palette);
 }
 
-function drawBarText(
+function drawBarTexts(
   context: CanvasRenderingContext2D,
-  { name, below, strong }: BarText,
-  value: string,
-  narrow: boolean,
-  { x, bar, pitch, height }: { x: number; bar: number; pitch: number; height: number },
+  texts: readonly BarText[],
+  values: readonly number[],
+  { left, pitch, top }: { left: number; pitch: number; top: number },
   palette: Palette,
 ): void {
-  context.textBaseline = "alphabetic";
-  context.textAlign = narrow ? "center" : "left";
+  const room = pitch - 4;
   const bold = `500 ${FONT}`;
-  const middle = height / 2;
-  const write = (text: string, at: number, y: number, ink: string, font: string) => {
-    context.font = font;
-    // A plate, so that no number stands on a bar.
-    if (narrow && text !== "") {
-      const { width } = context.measureText(text);
-      context.fillStyle = palette.bg;
-      context.globalAlpha = 0.8;
-      context.fillRect(at - width / 2 - 1, y - 9, width + 2, 11);
-      context.globalAlpha = 1;
+  context.textBaseline = "alphabetic";
+  context.textAlign = "center";
+  context.font = FONT;
+  const fits = (text: string) => context.measureText(text).width <= room;
+  const numbers = values.map(
+    (value) => [formatNumber(value), formatShort(value), formatTick(Number(value.toPrecision(2)))].find(fits) ?? "",
+  );
+  // All or none: where one is left out, it would seem to be nothing.
+  const lines = [
+    texts.map(({ name }) => name),
+    numbers.every((text) => text !== "") ? numbers : [],
+    texts.every(({ below }) => fits(below)) ? texts.map(({ below }) => below) : [],
+  ].filter((line) => line.every(fits));
+  for (const [line, words] of lines.entries())
+    for (const [unit, text] of words.entries()) {
+      const strong = texts[unit]?.strong ?? false;
+      context.font = line === 0 || strong ? bold : FONT;
+      context.fillStyle = line === 0 || strong ? palette.ink : palette.ink2;
+      context.fillText(text, left + (unit + 0.5) * pitch, top + (line + 1) * LINE);
     }
-    context.fillStyle = ink;
-    context.fillText(text, at, y);
-  };
-  if (narrow) {
-    if (pitch < 14) return;
-    const centre = x + bar / 2;
-    write(name, centre, middle - 4, strong ? palette.ink : palette.ink2, strong ? bold : FONT);
-    if (pitch >= 40) write(value, centre, middle + BAR_TEXT - 4, palette.ink2, FONT);
-    if (pitch >= 52) write(below, centre, middle + 2 * BAR_TEXT - 6, palette.ink2, strong ? bold : FONT);
-    return;
-  }
-  write(name, x + bar + 6, middle - 5, palette.ink, bold);
-  const after = x + bar + 10 + context.measureText(name).width;
-  write(value, after, middle - 5, palette.ink2, FONT);
-  write(below, x + bar + 6, middle + 13, strong ? palette.ink : palette.ink2, strong ? bold : FONT);
 }

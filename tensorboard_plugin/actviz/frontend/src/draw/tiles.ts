@@ -1,6 +1,7 @@
 // Tiles of maps on a grid, and the difference of two such; absence by its texture.
 import { entryOf, type ScaleLimits } from "../maps";
 import type { Palette } from "../palette";
+import { drawOutline } from "./maps";
 import { dots, hatch } from "./texture";
 
 export interface TileSource {
@@ -21,6 +22,12 @@ export interface TilePlaces {
   wide: number;
   tall: number;
   gutter: number;
+  top: number;
+}
+
+/** The top left corner of a tile. */
+export function cornerOf({ across, wide, tall, gutter, top }: TilePlaces, tile: number): [x: number, y: number] {
+  return [gutter + (tile % across) * wide, top + Math.floor(tile / across) * tall];
 }
 
 let tile: HTMLCanvasElement | null = null;
@@ -35,7 +42,7 @@ export function drawTiles(
   palette: Palette,
 ): void {
   const { rows, columns, count } = source;
-  const { across, cell, wide, tall, gutter } = places;
+  const { cell } = places;
   tile ??= document.createElement("canvas");
   tile.width = columns;
   tile.height = rows;
@@ -45,8 +52,9 @@ export function drawTiles(
   const colours = new Uint32Array(lut.buffer, lut.byteOffset, 256);
   context.imageSmoothingEnabled = false;
   for (let index = 0; index < count; index++) {
-    const [x, y] = [gutter + (index % across) * wide, Math.floor(index / across) * tall];
+    const [x, y] = cornerOf(places, index);
     const [width, height] = [columns * cell, rows * cell];
+    drawOutline(context, { x, y, width, height }, palette);
     if (source.missing(index)) {
       context.fillStyle = palette.panel;
       context.fillRect(x, y, width, height);
@@ -77,16 +85,15 @@ export function drawTiles(
 /** The part of the panel that shows A in a wipe (`first`), or B: of each tile, or of the whole where tiles are single values. */
 export function wipeClip(source: TileSource, places: TilePlaces, edge: number, first: boolean): Path2D {
   const { rows, columns, count } = source;
-  const { across, cell, wide, tall, gutter } = places;
+  const { across, cell, wide, tall, gutter, top } = places;
   const path = new Path2D();
   const add = (x: number, y: number, width: number, height: number) => {
     const cut = Math.round(width * edge);
-    if (first) path.rect(x, y, cut, height);
-    else path.rect(x + cut, y, width - cut, height);
+    // With the hairline round it.
+    if (first) path.rect(x - 1, y - 1, cut + 1, height + 2);
+    else path.rect(x + cut, y - 1, width - cut + 1, height + 2);
   };
-  if (rows * columns === 1) add(gutter, 0, across * wide, Math.ceil(count / across) * tall);
-  else
-    for (let index = 0; index < count; index++)
-      add(gutter + (index % across) * wide, Math.floor(index / across) * tall, columns * cell, rows * cell);
+  if (rows * columns === 1) add(gutter, top, across * wide, Math.ceil(count / across) * tall);
+  else for (let index = 0; index < count; index++) add(...cornerOf(places, index), columns * cell, rows * cell);
   return path;
 }

@@ -20,7 +20,7 @@ import {
 import { Overlaid, type SideRecords, StatisticsTable } from "./compare/bottom";
 import { useAtStep, useDifferences, useHistory, usePair } from "./compare/data";
 import { ChannelsByChange, LayersByChange } from "./compare/lists";
-import { Panels } from "./compare/panels";
+import { Panels, spareHeight } from "./compare/panels";
 import { rankChannels } from "./compare/rank";
 import { sceneOf } from "./compare/scene";
 import { mismatch } from "./compare/tiles";
@@ -32,6 +32,10 @@ const MODES: readonly (readonly [CompareMode, string])[] = [
   ["blink", "blink"],
   ["difference", "difference only"],
 ];
+
+/** Height of the part below the maps: at least, and how much more where the maps leave it. */
+const LOW = 192;
+const MOST_SPARE = 200;
 
 export function CompareControls() {
   const { pair } = usePair();
@@ -121,7 +125,10 @@ export function CompareView({ available }: { available: number }) {
     a && b && atA && atB && !unrelated && (matching === null || current)
       ? rankChannels(atA.channels, a.step, atB.channels, b.step, matching)
       : [];
-  const low = 192;
+  const unmatched = scene && matching ? scene.pairs.filter(({ b: partner }) => partner < 0).length : null;
+  const height = Math.max(220, available - LOW - 40);
+  const spare = scene ? spareHeight(scene, width, height) : 0;
+  const low = LOW + Math.min(MOST_SPARE, spare);
   const narrow = width < 620;
   const words = error ?? ofA.error ?? ofB.error ?? (pair === null && (!a || !b) ? "Nothing was logged yet." : null);
   return (
@@ -137,7 +144,7 @@ export function CompareView({ available }: { available: number }) {
           waiting={waiting ? `${a?.step} and ${b?.step}` : null}
         />
         {scene ? (
-          <Panels scene={scene} width={width} height={Math.max(220, available - low - 40)} />
+          <Panels scene={scene} width={width} height={height} />
         ) : (
           <p class="layer-words" data-testid="compare-words">
             {words ?? ""}
@@ -153,8 +160,7 @@ export function CompareView({ available }: { available: number }) {
         <ChannelsByChange
           key={layer.value}
           rows={channels}
-          total={channels.length}
-          matched={matching !== null}
+          unmatched={unmatched}
           steps={a && b ? [a.step, b.step] : null}
         />
       </aside>

@@ -52,6 +52,8 @@ function OutputView({ available }: { available: number }) {
   const inputs = useInputs(shown);
   const byChannel = shown?.maps.layout === "channels";
   const reference = useReference(byChannel ? shown.key : null);
+  // Maps of other inputs differ by those, not by what the network learned.
+  const comparable = reference !== null && shown?.maps.source === "probe" ? reference : null;
   useEffect(() => {
     if (shown?.maps.layout === "channels" && (channel.value === null || !shown.maps.channels.includes(channel.value)))
       channel.value = widestChannel(shown.maps, sample.value);
@@ -83,7 +85,7 @@ function OutputView({ available }: { available: number }) {
                 statistics={statistics}
                 deadSince={deadSince}
                 inputs={inputs}
-                reference={channelSort.value === "change" ? reference : null}
+                reference={channelSort.value === "change" ? comparable : null}
                 width={gridWidth}
                 height={top}
               />
@@ -110,7 +112,7 @@ function OutputView({ available }: { available: number }) {
       {history && (
         <>
           <ValuesStrip history={history} height={values} />
-          <ChannelMeans channels={history.channels} shown={shown} reference={reference} height={channels} />
+          <ChannelMeans channels={history.channels} shown={shown} reference={comparable} height={channels} />
           <Statistics history={history} height={lines} />
         </>
       )}

@@ -1,5 +1,5 @@
 // What the Compare view shows, fetched: always both sides together, so that never one is new and the other one old.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useRef } from "preact/hooks";
 import {
   ApiError,
   fetchChannels,
@@ -15,9 +15,9 @@ import { type Side, sideA, sideB } from "../../sides";
 import { layer, matchChannels, models, rankBy, timelines } from "../../state";
 import { indexOfStep } from "../../stats";
 import type { Channels, Differences, Histograms, Inputs, LayerStats, Maps, Matching } from "../../types";
+import { useAwaited } from "../awaited";
 import { mismatch, type SameInputs, sameInputs } from "./tiles";
 
-const SAY_WAITING_AFTER_MS = 150;
 const SETTLED_AFTER_MS = 120;
 const PREFETCH = 3;
 const MATCHINGS_KEPT = 200;
@@ -127,38 +127,21 @@ export function usePair(): PairState {
   const keyA = a && name !== null && without === null ? keyOf(a, name) : null;
   const keyB = b && name !== null && without === null ? keyOf(b, name) : null;
   const wanted = keyA && keyB ? JSON.stringify([keyA, keyB, matched]) : null;
-  const [answer, setAnswer] = useState<{ of: string; pair: Pair | null; error: string | null } | null>(null);
-  const [waitingFor, setWaitingFor] = useState<string | null>(null);
-  useEffect(() => {
-    if (wanted === null || !a || !b || !keyA || !keyB) return undefined;
-    let current = true;
-    const timer = setTimeout(() => setWaitingFor(wanted), SAY_WAITING_AFTER_MS);
-    load(a, b, keyA, keyB, matched)
-      .then((pair) => {
-        if (!current) return;
-        setAnswer({ of: wanted, pair, error: null });
-        prefetch(a, keyA.layer);
-        prefetch(b, keyB.layer);
-      })
-      .catch((error: unknown) => {
-        if (current)
-          setAnswer({ of: wanted, pair: null, error: error instanceof Error ? error.message : String(error) });
-      })
-      .finally(() => {
-        clearTimeout(timer);
-        if (current) setWaitingFor(null);
-      });
-    return () => {
-      current = false;
-      clearTimeout(timer);
-    };
-  }, [wanted]);
+  const { last, error, late } = useAwaited<Pair>(
+    wanted,
+    () => load(a as Side, b as Side, keyA as MapsKey, keyB as MapsKey, matched),
+    (pair) => {
+      prefetch(pair.a.side, pair.layer);
+      prefetch(pair.b.side, pair.layer);
+    },
+  );
   if (without !== null) return { pair: null, waiting: false, error: without };
-  if (answer?.of === wanted) return { pair: answer.pair, waiting: false, error: answer.error };
-  const former = answer?.pair ?? null;
+  if (error !== null) return { pair: null, waiting: false, error };
+  const former = last?.data ?? null;
+  if (last?.of === wanted) return { pair: former, waiting: false, error: null };
   const stays =
     former !== null && former.layer === name && former.a.side.run === a?.run && former.b.side.run === b?.run;
-  return { pair: stays ? former : null, waiting: wanted !== null && waitingFor === wanted, error: null };
+  return { pair: stays ? former : null, waiting: late, error: null };
 }
 
 function prefetch({ run, step, letter }: Side, name: string): void {

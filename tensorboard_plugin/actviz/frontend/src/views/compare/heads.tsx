@@ -1,5 +1,5 @@
 // What stands above the maps: whose they are, their scale, and what the mode is steered with.
-import { css, lut, type ScaleName } from "../../colour";
+import { changeColour, css, lut, type ScaleName } from "../../colour";
 import { Swatch } from "../../components/frame";
 import { formatCount, formatNumber, shorten } from "../../format";
 import type { ScaleLimits } from "../../maps";
@@ -21,6 +21,16 @@ export function Scale({ name, limits, half }: { name: ScaleName; limits: ScaleLi
       <span class="ramp" style={{ background: `linear-gradient(to right, ${stops})` }} />
       {end[1]}
       {formatNumber(limits.high)}
+    </span>
+  );
+}
+
+/** What the two halves of the scale of differences say, each in its own colour. */
+export function ChangeWords() {
+  return (
+    <span class="change-words" data-testid="change-words">
+      <span style={{ color: changeColour(-1, dark.value) }}>less in B</span>,{" "}
+      <span style={{ color: changeColour(1, dark.value) }}>more in B</span>
     </span>
   );
 }

@@ -2,7 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { chooseLayer } from "../../actions";
-import { css, lut } from "../../colour";
+import { changeColour, css, lut } from "../../colour";
 import { formatCount, formatNumber, formatShort, shorten, signed } from "../../format";
 import { channel, dark, layer, type Measure, mainWidth, rankBy } from "../../state";
 import type { Differences } from "../../types";
@@ -30,8 +30,7 @@ const EXPLAINED: Readonly<Record<Measure, string>> = {
 
 /** The colour of a change: purple or green where it says which way, else grey. */
 function barColour(change: number, directed: boolean): string {
-  if (!directed) return css(lut("counts", dark.value), 0.45);
-  return css(lut("differences", dark.value), change < 0 ? 0.12 : 0.88);
+  return directed ? changeColour(change, dark.value) : css(lut("counts", dark.value), 0.45);
 }
 
 function Bar({ change, share, directed }: { change: number; share: number; directed: boolean }) {
@@ -199,14 +198,17 @@ function Missing({ missing }: { missing: Differences["missing"] }) {
   return parts.length > 0 ? <p class="hint">{parts.join("; ")}</p> : null;
 }
 
+const WITHOUT_PARTNER = "dead, not finite, or B has too few";
+
 interface ChannelsProps {
   rows: readonly RankedChannel[];
-  total: number;
-  matched: boolean;
+  /** Channels of A without a partner; null where they were not matched. */
+  unmatched: number | null;
   steps: readonly [number, number] | null;
 }
 
-export function ChannelsByChange({ rows, total, matched, steps }: ChannelsProps) {
+export function ChannelsByChange({ rows, unmatched, steps }: ChannelsProps) {
+  const matched = unmatched !== null;
   const chosen = rows.findIndex(({ name }) => name === channel.value);
   const dead = (
     <span class="bad" title="zero for every value">
@@ -221,7 +223,10 @@ export function ChannelsByChange({ rows, total, matched, steps }: ChannelsProps)
       <p class="hint">
         {steps && `A step ${formatCount(steps[0])}, B step ${formatCount(steps[1])}; `}change of the mean
         {matched ? "; B's best partner" : ""}
-        {rows.length > ROWS_SHOWN && `; the first ${ROWS_SHOWN} of ${formatCount(total)}`}
+        {rows.length > ROWS_SHOWN && `; the first ${ROWS_SHOWN} of ${formatCount(rows.length)}`}
+        {unmatched !== null &&
+          unmatched > 0 &&
+          `; ${formatCount(unmatched)} of A without a partner: ${WITHOUT_PARTNER}`}
       </p>
       <List
         label="Channels by change of the mean"
@@ -256,11 +261,7 @@ export function ChannelsByChange({ rows, total, matched, steps }: ChannelsProps)
             >
               <span>{row.name}</span>
               {matched && <span>{row.partner}</span>}
-              {matched && (
-                <span>
-                  {row.correlation === null || Number.isNaN(row.correlation) ? "–" : formatShort(row.correlation)}
-                </span>
-              )}
+              {matched && <span>{row.correlation === null ? "–" : formatShort(row.correlation)}</span>}
               {[0, 1].map((side) => (
                 <span key={side}>
                   {row.dead[side] && dead}

@@ -2,18 +2,21 @@
 import { useEffect, useState } from "preact/hooks";
 import { lut, type ScaleName } from "../../colour";
 import { Canvas } from "../../components/canvas";
-import { drawTiles, type TileSource, wipeClip } from "../../draw/tiles";
+import { cornerOf, drawTiles, type TileSource, wipeClip } from "../../draw/tiles";
 import { formatValue, MINUS } from "../../format";
 import { FONT, palette } from "../../palette";
 import { channel, colormap, compareMode, dark, type RunLetter, shownChannels } from "../../state";
-import { BlinkHead, Scale, SideHead, WipeHead, Words } from "./heads";
+import { type Geometry, geometry, tileAt } from "./geometry";
+import { BlinkHead, ChangeWords, Scale, SideHead, WipeHead, Words } from "./heads";
 import { blink, blinking, blinkShown, wipeEdge } from "./keys";
 import { type Scene, sourceOf } from "./scene";
-import { type Geometry, geometry, type TilePair, tileAt, tileValue } from "./tiles";
+import { type TilePair, tileValue } from "./tiles";
 
 const ROOM_FOR_R = 84;
 const BLINK_MS = 700;
 const GAP = 16;
+/** Height of what stands above and below the maps. */
+const HEADS = 70;
 
 export interface Pointed {
   tile: number;
@@ -38,7 +41,7 @@ const NAMES = {
 function Panel({ scene, which, places, pointed, point }: PanelProps) {
   const { a, pairs, pair, words } = scene;
   const source = sourceOf(scene, which === "wipe" ? "A" : which);
-  const { across, cell, wide, tall, gutter, caption } = places;
+  const { across, cell, wide, tall, gutter, top, caption } = places;
   const own = which === "B" && words !== null && pair.matching === null ? scene.b.names : pairs.map(({ name }) => name);
   const chosen = channel.value === null ? -1 : own.indexOf(channel.value);
   const limits = which === "difference" ? scene.difference : scene.limits;
@@ -63,9 +66,10 @@ function Panel({ scene, which, places, pointed, point }: PanelProps) {
       runB: shown.b.run,
       stepB: String(shown.b.step),
       sample: String(a.maps.samples[a.sample]),
+      colormap: name,
       scaleLow: String(limits.low),
       scaleHigh: String(limits.high),
-      places: JSON.stringify({ across, cell, wide, tall, gutter, rows: source.rows, columns: source.columns }),
+      places: JSON.stringify({ across, cell, wide, tall, gutter, top, rows: source.rows, columns: source.columns }),
       names: JSON.stringify(own),
       partners: JSON.stringify(pairs.map(({ partner }) => partner)),
     });
@@ -74,19 +78,13 @@ function Panel({ scene, which, places, pointed, point }: PanelProps) {
     context.font = FONT;
     context.textBaseline = "middle";
     for (let tile = 0; tile < source.count; tile++) {
-      const [x, y] = [gutter + (tile % across) * wide, Math.floor(tile / across) * tall];
+      const [x, y] = cornerOf(places, tile);
       context.fillStyle = tile === marked ? palette.value.ink : palette.value.ink2;
       if (caption) {
-        const { name: of, partner, correlation } = pairs[tile] as TilePair;
-        const known = correlation !== null && !Number.isNaN(correlation) && wide >= ROOM_FOR_R;
-        const r = known ? ` r ${correlation < 0 ? MINUS : ""}${Math.abs(correlation).toFixed(2)}` : "";
+        const matched = pair.matching !== null && which !== "A" ? pairs[tile] : undefined;
         context.textAlign = "left";
-        context.fillText(
-          which === "A" ? String(of) : partner === null ? "none" : `${partner}${r}`,
-          x,
-          y + source.rows * cell + 8,
-        );
-      } else if (gutter > 0 && tile % across === 0) {
+        context.fillText(matched ? partnerText(matched, wide) : String(own[tile]), x, y + source.rows * cell + 8);
+      } else if (source.rows * source.columns > 1 && source.count > 1 && tile % across === 0) {
         context.textAlign = "right";
         context.fillText(String(own[tile]), gutter - 6, y + (source.rows * cell) / 2);
       }
@@ -107,14 +105,14 @@ function Panel({ scene, which, places, pointed, point }: PanelProps) {
     <div
       class={kind}
       style={{
-        left: `${gutter + (tile % across) * wide - 2}px`,
-        top: `${Math.floor(tile / across) * tall - 2}px`,
+        left: `${cornerOf(places, tile)[0] - 2}px`,
+        top: `${cornerOf(places, tile)[1] - 2}px`,
         width: `${source.columns * cell + 4}px`,
         height: `${source.rows * cell + 4}px`,
       }}
     />
   );
-  const [width, height] = [gutter + across * wide, Math.ceil(source.count / across) * tall];
+  const { width, height } = places;
   return (
     <div
       class="tiles"
@@ -149,16 +147,22 @@ function Panel({ scene, which, places, pointed, point }: PanelProps) {
   );
 }
 
+/** B's channel beside one of A, and how they correlate where there is room. */
+function partnerText({ partner, correlation }: TilePair, wide: number): string {
+  if (partner === null) return "none";
+  if (correlation === null || wide < ROOM_FOR_R) return String(partner);
+  return `${partner} r ${correlation < 0 ? MINUS : ""}${Math.abs(correlation).toFixed(2)}`;
+}
+
 function WipeEdges({ source, places, vector }: { source: TileSource; places: Geometry; vector: boolean }) {
-  const { across, cell, wide, tall, gutter } = places;
+  const { across, cell, wide, tall, gutter, top } = places;
   const edge = wipeEdge.value;
   const lines = vector
-    ? [{ x: gutter + Math.round(across * wide * edge), y: 0, height: Math.ceil(source.count / across) * tall }]
-    : Array.from({ length: source.count }, (_, tile) => ({
-        x: gutter + (tile % across) * wide + Math.round(source.columns * cell * edge),
-        y: Math.floor(tile / across) * tall,
-        height: source.rows * cell,
-      }));
+    ? [{ x: gutter + Math.round(across * wide * edge), y: top, height: Math.ceil(source.count / across) * tall }]
+    : Array.from({ length: source.count }, (_, tile) => {
+        const [x, y] = cornerOf(places, tile);
+        return { x: x + Math.round(source.columns * cell * edge), y, height: source.rows * cell };
+      });
   return (
     <>
       {lines.map(({ x, y, height }) => (
@@ -190,10 +194,24 @@ function Readout({ scene, pointed }: { scene: Scene; pointed: Pointed | null }) 
   );
 }
 
+/** Where the maps stand: those of A, of the difference, and of B unless it has other ones. */
+function placesOf({ pairs, a, b, pair, words }: Scene, width: number, height: number): [shared: Geometry, b: Geometry] {
+  const each = compareMode.value === "side" ? Math.floor((width - 2 * GAP) / 3) : width;
+  const captions = pair.matching !== null;
+  const shared = geometry(pairs.length, a.rows, a.columns, each, height - HEADS, captions);
+  const apart = words !== null && !captions;
+  return [shared, apart ? geometry(b.names.length, b.rows, b.columns, each, height - HEADS, false) : shared];
+}
+
+/** What the maps leave of the height that they are given. */
+export function spareHeight(scene: Scene, width: number, height: number): number {
+  return Math.max(0, height - HEADS - Math.max(...placesOf(scene, width, height).map((places) => places.height)));
+}
+
 /** The maps in the chosen mode, within width x height. */
 export function Panels({ scene, width, height }: { scene: Scene; width: number; height: number }) {
   const [pointed, setPointed] = useState<Pointed | null>(null);
-  const { pair, pairs, a, b, words } = scene;
+  const { pair, pairs, words } = scene;
   const mode = compareMode.value;
   const names = pairs.map(({ name }) => name);
   useEffect(() => {
@@ -205,24 +223,19 @@ export function Panels({ scene, width, height }: { scene: Scene; width: number; 
     return () => clearInterval(timer);
   }, [mode, blinking.value]);
   const side = mode === "side";
-  const each = side ? Math.floor((width - 2 * GAP) / 3) : width;
-  const room = height - 80;
-  const captions = pair.matching !== null;
-  const shared = geometry(pairs.length, a.rows, a.columns, each, room, captions);
-  const apart = words !== null && !captions;
-  const placesB = apart ? geometry(b.names.length, b.rows, b.columns, each, room, false) : shared;
+  const [shared, placesB] = placesOf(scene, width, height);
   const panel = (which: PanelProps["which"], places: Geometry) => (
     <Panel scene={scene} which={which} places={places} pointed={pointed} point={setPointed} />
   );
   const scale = <Scale name={colormap.value} limits={scene.limits} half={scene.half} />;
   const differenceHead = (
-    <>
+    <div class="difference-head">
       <div class="side-head">
         <strong>B − A</strong>
-        <span class="hint">less in B, more in B</span>
+        <ChangeWords />
       </div>
       <Scale name="differences" limits={scene.difference} half={false} />
-    </>
+    </div>
   );
   if (side)
     return (

@@ -45,11 +45,11 @@ export interface TilePair {
   partner: number | null;
   a: number;
   b: number;
-  /** Of the two channels, where they were matched; NaN where it has no meaning. */
+  /** Of the two channels, where they were matched. */
   correlation: number | null;
 }
 
-/** A's tiles in their order, each with B's of the same number or, where they were matched, with its partner. */
+/** A's tiles in their order, each with B's of the same number or, where they were matched, with its partner; those without one last. */
 export function pairTiles(a: Tiles, b: Tiles, matching: Matching | null): TilePair[] {
   const place = new Map(b.names.map((name, position) => [name, position]));
   const partners = new Map<number, readonly [number, number]>();
@@ -59,7 +59,7 @@ export function pairTiles(a: Tiles, b: Tiles, matching: Matching | null): TilePa
         matching.partners[index] as number,
         matching.correlation[index] as number,
       ]);
-  return a.names.map((name, position) => {
+  const pairs = a.names.map((name, position) => {
     const found = matching === null ? ([name, null] as const) : partners.get(name);
     const at = found === undefined ? undefined : place.get(found[0]);
     return {
@@ -70,6 +70,7 @@ export function pairTiles(a: Tiles, b: Tiles, matching: Matching | null): TilePa
       correlation: found?.[1] ?? null,
     };
   });
+  return matching === null ? pairs : pairs.sort((one, other) => Number(one.b < 0) - Number(other.b < 0));
 }
 
 function outputOf(maps: Maps): string {
@@ -153,64 +154,4 @@ export function differenceLimits(
   }
   if (locked) return { low: shared.low, high: shared.high, clips: most > shared.high };
   return most > 0 ? { low: -most, high: most, clips: false } : { low: -1, high: 1, clips: false };
-}
-
-/** Where the tiles stand: all panels have the same geometry, so that a channel has the same place in each. */
-export interface Geometry {
-  /** Tiles a row. */
-  across: number;
-  down: number;
-  /** CSS pixels of a map's pixel, of a tile with its gap, and left of the first tile for the row's first number. */
-  cell: number;
-  wide: number;
-  tall: number;
-  gutter: number;
-  caption: boolean;
-}
-
-const GUTTER = 28;
-const CAPTION = 14;
-const LARGEST_TILE = 160;
-const LARGEST_UNIT = 24;
-
-/** The largest whole magnification at which `count` tiles fit into width x height; 1 where none does. `captions`: one below each tile. */
-export function geometry(
-  count: number,
-  rows: number,
-  columns: number,
-  width: number,
-  height: number,
-  captions: boolean,
-): Geometry {
-  const unit = rows * columns === 1;
-  const gap = unit ? 1 : 6;
-  const caption = captions && !unit && count > 1;
-  const gutter = unit || caption || count === 1 ? 0 : GUTTER;
-  const most = Math.max(1, Math.floor((unit ? LARGEST_UNIT : Math.max(LARGEST_TILE, rows)) / Math.max(rows, columns)));
-  const room = width - gutter;
-  for (let cell = count === 1 ? Math.max(1, Math.floor(room / columns)) : most; ; cell--) {
-    const wide = Math.max(caption ? 44 : 0, columns * cell) + gap;
-    const tall = rows * cell + gap + (caption ? CAPTION : 0);
-    const fitting = Math.max(1, Math.floor((room + gap) / wide));
-    const across = unit
-      ? Math.min(fitting, Math.ceil(Math.sqrt((count * width) / Math.max(1, height))))
-      : Math.ceil(count / Math.ceil(count / fitting)); // rows of equal length
-    const down = Math.ceil(count / across);
-    if (cell <= 1 || (down * tall <= height && across * wide <= room + gap))
-      return { across, down, cell, wide, tall, gutter, caption };
-  }
-}
-
-/** The tile, and its pixel, at a place in a panel; null between tiles. */
-export function tileAt(
-  { across, cell, wide, tall, gutter }: Geometry,
-  { count, rows, columns }: { count: number; rows: number; columns: number },
-  x: number,
-  y: number,
-): { tile: number; pixel: number } | null {
-  const [column, row] = [Math.floor((x - gutter) / wide), Math.floor(y / tall)];
-  const tile = row * across + column;
-  if (x < gutter || y < 0 || column >= across || tile >= count) return null;
-  const [left, top] = [Math.floor((x - gutter - column * wide) / cell), Math.floor((y - row * tall) / cell)];
-  return left < columns && top < rows ? { tile, pixel: top * columns + left } : null;
 }

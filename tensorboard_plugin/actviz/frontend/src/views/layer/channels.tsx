@@ -4,7 +4,7 @@ import { chooseStep } from "../../actions";
 import { nearestIndex } from "../../axis";
 import { lut } from "../../colour";
 import { channelLimits, drawChannels, drawLife } from "../../draw/strips";
-import { formatShort } from "../../format";
+import { formatPercent, formatShort } from "../../format";
 import { changeOf } from "../../maps";
 import { FONT, palette } from "../../palette";
 import { axis, channel, channelSort, dark, sample, shownChannels, step } from "../../state";
@@ -12,7 +12,7 @@ import { indexOfStep } from "../../stats";
 import type { Channels } from "../../types";
 import { referenceStepOf, type ShownMaps } from "./data";
 import { Strip } from "./history";
-import { type LifeEvent, lifeEvents, lifeSummary, lifeWords, mostChanged } from "./life";
+import { deadThroughout, type LifeEvent, lifeEvents, lifeSummary, lifeWords, mostChanged } from "./life";
 
 const MOST_EVENTS = 200;
 const MOST_CHANGED = 3;
@@ -28,6 +28,7 @@ interface ChannelMeansProps {
 export function ChannelMeans({ channels, shown, reference, height }: ChannelMeansProps) {
   const limits = useMemo(() => channelLimits(channels), [channels]);
   const events = useMemo(() => lifeEvents(channels), [channels]);
+  const throughout = useMemo(() => deadThroughout(channels), [channels]);
   const [listed, setListed] = useState(false);
   const [under, setUnder] = useState<{ row: number; index: number } | null>(null);
   const count = channels.channels.length;
@@ -41,7 +42,7 @@ export function ChannelMeans({ channels, shown, reference, height }: ChannelMean
   const index = indexOfStep(channels.steps, step.value);
   let dead = 0;
   if (index >= 0) for (let at = 0; at < count; at++) if ((channels.zero[index * count + at] as number) >= 1) dead++;
-  const summary = lifeSummary(events);
+  const summary = lifeSummary(events, throughout.length);
   const hover = (event: PointerEvent) => {
     const bounds = (event.currentTarget as HTMLElement).getBoundingClientRect();
     const at = axis.value.step(event.clientX - bounds.left);
@@ -54,7 +55,7 @@ export function ChannelMeans({ channels, shown, reference, height }: ChannelMean
     <>
       <Strip
         title="Channel means"
-        hint="one row a channel; empty where every value is zero"
+        hint="of the training batch; one row a channel, empty where every value is zero"
         testid="channel-means"
         height={height}
         deps={[channels, row, events]}
@@ -107,16 +108,22 @@ export function ChannelMeans({ channels, shown, reference, height }: ChannelMean
             ? []
             : [
                 [`#${channels.channels[row]}`, formatShort(channels.mean[index * count + row] as number)],
-                ["dead", count < 100 ? `${dead}/${count}` : String(dead)],
+                ["dead", shareText(dead, count)],
               ]
         }
       />
-      {listed && <LifeList events={events} />}
+      {listed && <LifeList events={events} throughout={throughout} />}
     </>
   );
 }
 
-function LifeList({ events }: { events: readonly LifeEvent[] }) {
+/** `48/128`; a share where there is no room for both numbers. */
+function shareText(count: number, all: number): string {
+  const text = `${count}/${all}`;
+  return text.length <= 7 ? text : formatPercent(count / all);
+}
+
+function LifeList({ events, throughout }: { events: readonly LifeEvent[]; throughout: readonly number[] }) {
   return (
     <ul class="life-list" data-testid="life-list" aria-label="Births, deaths and revivals of channels">
       {events.slice(0, MOST_EVENTS).map((event) => (
@@ -134,6 +141,21 @@ function LifeList({ events }: { events: readonly LifeEvent[] }) {
         </li>
       ))}
       {events.length > MOST_EVENTS && <li class="hint">and {events.length - MOST_EVENTS} more</li>}
+      {throughout.slice(0, MOST_EVENTS).map((name) => (
+        <li key={name}>
+          <button
+            type="button"
+            onClick={() => {
+              channel.value = name;
+            }}
+          >
+            <span class="died">⊘</span> channel {name} dead from the start
+          </button>
+        </li>
+      ))}
+      {throughout.length > MOST_EVENTS && (
+        <li class="hint">and {throughout.length - MOST_EVENTS} more, dead from the start</li>
+      )}
     </ul>
   );
 }

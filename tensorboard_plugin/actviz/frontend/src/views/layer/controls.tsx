@@ -52,8 +52,25 @@ function SortChooser({ shown }: { shown: ShownMaps | null }) {
       choices={[
         ["index", "index"],
         ["mean", "mean"],
-        ["change", "change since the reference"],
+        ["change", `change since the reference${shown.maps.source === "probe" ? "" : " (needs a probe)"}`],
         ["zero", "zeros"],
+      ]}
+    />
+  );
+}
+
+/** Whose values give the limits of the colour scale. */
+export function ScaleChooser({ state, overRuns }: { state: { value: ScaleMode }; overRuns: boolean }) {
+  return (
+    <Chooser<ScaleMode>
+      label="Scale"
+      testid="scale-mode"
+      state={state}
+      choices={[
+        ["locked", "locked over steps"],
+        ["layer", "this step"],
+        ["map", "each map"],
+        ...(overRuns ? ([["runs", "locked over runs"]] as const) : []),
       ]}
     />
   );
@@ -94,19 +111,7 @@ export function LayerControls() {
         </label>
       )}
       {place === null || layerPart.value === "output" ? <SortChooser shown={shown} /> : null}
-      <Chooser<ScaleMode>
-        label="Scale"
-        testid="scale-mode"
-        state={scaleMode}
-        choices={[
-          ["locked", "locked over steps"],
-          ["layer", "this step"],
-          ["map", "each map"],
-          ...(shownRuns.value.length > 1 || scaleMode.value === "runs"
-            ? ([["runs", "locked over runs"]] as const)
-            : []),
-        ]}
-      />
+      <ScaleChooser state={scaleMode} overRuns={shownRuns.value.length > 1 || scaleMode.value === "runs"} />
       <Chooser<ColormapName>
         label="Colour"
         testid="colormap"

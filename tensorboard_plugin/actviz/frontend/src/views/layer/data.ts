@@ -1,14 +1,6 @@
 // What the Layer view shows, fetched: maps of the step in view, and the layer's records over all steps.
-import { useEffect, useMemo, useState } from "preact/hooks";
-import {
-  ApiError,
-  fetchAttention,
-  fetchChannels,
-  fetchHeads,
-  fetchHistograms,
-  fetchInputs,
-  fetchLayer,
-} from "../../api";
+import { useMemo } from "preact/hooks";
+import { fetchAttention, fetchChannels, fetchHeads, fetchHistograms, fetchInputs, fetchLayer } from "../../api";
 import { placesOf } from "../../attention";
 import { nearestIndex } from "../../axis";
 import { type MapsKey, mapsCache } from "../../cache";
@@ -27,8 +19,8 @@ import {
 } from "../../state";
 import { indexOfStep } from "../../stats";
 import type { Attention, Channels, Heads, Histograms, Inputs, LayerStats, Maps } from "../../types";
+import { useAwaited } from "../awaited";
 
-const SAY_WAITING_AFTER_MS = 150;
 /** So many steps are fetched ahead in the direction of movement, and so many behind. */
 const AHEAD = 10;
 const BEHIND = 2;
@@ -64,41 +56,20 @@ export interface MapsState {
 /** The maps of the step in view. The former step's stay, under their own step, until they are there; another layer's never do. */
 export function useMaps(): MapsState {
   const wanted = keyOf(focusedRun.value, layer.value, step.value);
-  const [shown, setShown] = useState<ShownMaps | null>(null);
-  const [failure, setFailure] = useState<{ key: MapsKey; error: string } | null>(null);
-  const [waitingFor, setWaitingFor] = useState<number | null>(null);
-  const name = wanted === null ? "" : JSON.stringify(wanted);
-  useEffect(() => {
-    if (wanted === null) return undefined;
-    let current = true;
-    const timer = setTimeout(() => setWaitingFor(wanted.step), SAY_WAITING_AFTER_MS);
-    mapsCache
-      .get(wanted)
-      .then((maps) => {
-        if (!current) return;
-        setShown({ maps, key: wanted });
-        setFailure(null);
-        prefetch(wanted);
-      })
-      .catch((error: unknown) => {
-        if (current) setFailure({ key: wanted, error: error instanceof ApiError ? error.message : String(error) });
-      })
-      .finally(() => {
-        clearTimeout(timer);
-        if (current) setWaitingFor(null);
-      });
-    return () => {
-      current = false;
-      clearTimeout(timer);
-    };
-  }, [name]);
+  const name = wanted && JSON.stringify(wanted);
+  const { last, error, late } = useAwaited<ShownMaps>(
+    name,
+    async () => ({ maps: await mapsCache.get(wanted as MapsKey), key: wanted as MapsKey }),
+    ({ key }) => prefetch(key),
+  );
   if (wanted === null)
     return { shown: null, waitingFor: null, error: step.value === null ? null : `not logged at step ${step.value}` };
   const cached = mapsCache.peek(wanted);
   if (cached !== undefined) return { shown: { maps: cached, key: wanted }, waitingFor: null, error: null };
-  if (failure !== null && sameKey(failure.key, wanted)) return { shown: null, waitingFor: null, error: failure.error };
+  if (error !== null) return { shown: null, waitingFor: null, error };
+  const shown = last?.data ?? null;
   const former = shown !== null && shown.key.run === wanted.run && shown.key.layer === wanted.layer ? shown : null;
-  return { shown: former, waitingFor: waitingFor === wanted.step ? waitingFor : null, error: null };
+  return { shown: former, waitingFor: late ? wanted.step : null, error: null };
 }
 
 let lastIndex = -1;

@@ -5,7 +5,7 @@ import { mapsCache } from "../../cache";
 import { lut } from "../../colour";
 import { Canvas } from "../../components/canvas";
 import { StepPlot } from "../../components/frame";
-import { drawMap } from "../../draw/maps";
+import { drawMap, drawOutline } from "../../draw/maps";
 import { formatCount, shorten } from "../../format";
 import { cellPixels, foldShape, mapNumber } from "../../maps";
 import { FONT, palette } from "../../palette";
@@ -66,7 +66,9 @@ export function FilmStrip({
       current = false;
     };
   }, [name]);
-  const byChannel = maps.layout === "channels";
+  const sameInputs = maps.source === "probe";
+  // Of other inputs at each step, which of them has the largest mean says nothing.
+  const withTops = maps.layout === "channels" && sameInputs;
   const labelOf = (of: Maps, at: number) => {
     const number = of.samples[at] as number;
     return shorten(inputs?.labels?.[number] ?? String(number), Math.max(2, Math.floor(pitch / 7)));
@@ -88,20 +90,13 @@ export function FilmStrip({
         continue;
       }
       const map = mapIn(found);
-      drawMap(
-        context,
-        found,
-        map,
-        limitsOf(found, map, statistics),
-        table,
-        palette.value,
-        { x, y: 2, width: wide, height: tall },
-        [rows, columns],
-      );
+      const box = { x, y: 2, width: wide, height: tall };
+      drawMap(context, found, map, limitsOf(found, map, statistics), table, palette.value, box, [rows, columns]);
+      drawOutline(context, box, palette.value);
       drawn++;
-      const best = byChannel ? topSample(found, channelIn(found)) : null;
+      const best = withTops ? topSample(found, channelIn(found)) : null;
       tops.push(best === null ? "" : String(found.samples[best]));
-      if (byChannel) {
+      if (withTops) {
         context.fillStyle = palette.value.ink2;
         context.fillText(best === null ? "–" : labelOf(found, best), x + wide / 2, tall + 5);
       }
@@ -111,7 +106,7 @@ export function FilmStrip({
         context.strokeRect(x - 1, 1, wide + 2, tall + 2);
       }
     }
-    if (byChannel) {
+    if (withTops) {
       context.textAlign = "right";
       context.fillStyle = palette.value.ink3;
       context.fillText("top", left - 8, tall + 5);
@@ -143,15 +138,20 @@ export function FilmStrip({
         <h2>{maps.layout === "channels" ? `Channel ${channel.value ?? maps.channels[0]}` : "Maps"} over steps</h2>
         <span class="hint">
           {every === 1 ? "every logged step" : `about every ${ordinal(every)} logged step`}
-          {byChannel && `; below: which of the ${maps.samples.length} shown samples has the largest mean`}
+          {withTops && `; below: which of the ${maps.samples.length} shown samples has the largest mean`}
         </span>
+        {!sameInputs && (
+          <span class="hint caution" data-testid="inputs-differ">
+            the inputs are those of each step’s own batch: watch(…, probe=batch) shows the same ones at every step
+          </span>
+        )}
         <span class="spacer" />
         <PointedValue place="film" mapOf={mapOf} />
       </div>
       <StepPlot label="Film strip over steps">
         <Canvas
           width={mainWidth.value}
-          height={tall + 4 + (byChannel ? TOP : 0)}
+          height={tall + 4 + (withTops ? TOP : 0)}
           draw={draw}
           deps={[name, arrived, statistics, inputs]}
           data-testid="film-strip"

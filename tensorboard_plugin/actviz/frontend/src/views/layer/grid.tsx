@@ -3,11 +3,12 @@ import { useEffect } from "preact/hooks";
 import { lut } from "../../colour";
 import { Canvas } from "../../components/canvas";
 import { drawInputIn } from "../../draw/input";
-import { drawMap } from "../../draw/maps";
+import { drawMap, drawOutline } from "../../draw/maps";
 import { formatPercent, formatShort, shorten } from "../../format";
-import { channelOrder, isZero, mapNumber, type ScaleLimits, sortKey } from "../../maps";
+import { channelOrder, isZero, mapNumber, type ScaleLimits, sortKey, unitAt } from "../../maps";
 import { FONT, palette } from "../../palette";
 import {
+  type ChannelSort,
   channel,
   channelSort,
   colormap,
@@ -25,10 +26,11 @@ import { Legend } from "./legend";
 import { isPositive, limitsOf } from "./limits";
 import { overlaid } from "./overlay";
 import { PointedValue, point, pointNowhere } from "./pointed";
+import { fittingText, GAP, tiling } from "./tiling";
 
-const GAP = 8;
-const LABEL = 16;
-const LEGEND = 68;
+/** Room for the hairline round the first tile. */
+const EDGE = 1;
+const LEGEND = 78;
 /** Height of the line for the value under the pointer. */
 const VALUE_LINE = 20;
 
@@ -54,25 +56,6 @@ export function stamp(canvas: HTMLCanvasElement, { maps, key }: ShownMaps, at: n
   canvas.dataset.scaleHigh = String(limits.high);
 }
 
-interface Tiling {
-  columns: number;
-  cell: number;
-  wide: number;
-  tall: number;
-}
-
-/** The largest whole magnification at which `count` maps fit; 1 where none does, and the panel scrolls. */
-export function tiling(count: number, mapWidth: number, mapHeight: number, width: number, height: number): Tiling {
-  for (let cell = Math.max(1, Math.floor(width / mapWidth)); ; cell--) {
-    const wide = Math.max(36, mapWidth * cell) + GAP;
-    const tall = mapHeight * cell + LABEL + 2;
-    const fitting = Math.max(1, Math.floor((width + GAP) / wide));
-    const columns = Math.ceil(count / Math.ceil(count / fitting)); // rows of equal length
-    if (cell === 1 || (Math.ceil(count / columns) * tall <= height && cell * Math.max(mapWidth, mapHeight) <= 160))
-      return { columns, cell, wide, tall };
-  }
-}
-
 export function Grid(props: GridProps) {
   const { shown, reference } = props;
   const order =
@@ -92,12 +75,28 @@ export function Grid(props: GridProps) {
   return <Tiles {...props} order={order} />;
 }
 
-/** The number below a channel's map: what the channels are sorted by, or the mean. */
-function numberOf({ shown: { maps }, reference }: GridProps, at: number, position: number): string {
+/** What the number below a map is. */
+const NUMBERS: Readonly<Record<ChannelSort, string>> = {
+  index: "mean of this map",
+  mean: "mean of this map",
+  change: "change (RMS) of this map since the reference step",
+  zero: "share of zeros of this map",
+};
+
+/** The number below a channel's map: what the channels are sorted by, or the mean; the longest text first. */
+function numberOf({ shown: { maps }, reference }: GridProps, at: number, position: number): string[] {
   const sort = channelSort.value === "index" ? "mean" : channelSort.value;
   const value = sortKey(maps, at, position, sort, reference?.maps ?? null);
-  if (Number.isNaN(value)) return sort === "mean" ? "NaN" : "";
-  return sort === "zero" ? formatPercent(value) : `${sort === "change" ? "Δ" : ""}${formatShort(value)}`;
+  if (Number.isNaN(value)) return sort === "mean" ? ["NaN"] : [];
+  const text = sort === "zero" ? formatPercent(value) : formatShort(value);
+  return sort === "change" ? [`Δ ${text}`, text] : [text];
+}
+
+interface Caption {
+  name: string;
+  /** The same in more or fewer characters. */
+  numbers: readonly string[];
+  dead: boolean;
 }
 
 function Tiles(props: GridProps & { order: readonly number[] }) {
@@ -116,26 +115,36 @@ function Tiles(props: GridProps & { order: readonly number[] }) {
     height - VALUE_LINE,
   );
   const rows = Math.ceil(tiles.length / columns);
+  const gridWide = columns * wide - GAP + 2 * EDGE;
   const shared = limitsOf(maps, tiles[0] ?? 0, statistics);
   useShownLimits(shared);
   const chosen = sequence ? at : order.findIndex((position) => maps.channels[position] === channel.value);
-  const caption = (index: number): [string, string, boolean] => {
+  const caption = (index: number): Caption => {
     const map = tiles[index] as number;
-    if (sequence)
-      return [inputs?.labels?.[index] ?? String(maps.samples[index]), formatShort(maps.mean[map] as number), false];
+    if (sequence) {
+      const name = inputs?.labels?.[index] ?? String(maps.samples[index]);
+      return { name, numbers: [formatShort(maps.mean[map] as number)], dead: false };
+    }
     const name = maps.channels[order[index] as number] as number;
     const since = deadSince.get(name);
-    if (isZero(maps, map) && since !== undefined) return [String(name), `⊘ ${since}`, true];
-    return [String(name), numberOf(props, at, order[index] as number), false];
+    if (isZero(maps, map) && since !== undefined)
+      return { name: String(name), numbers: [`⊘ since ${since}`, "⊘"], dead: true };
+    return { name: String(name), numbers: numberOf(props, at, order[index] as number), dead: false };
+  };
+  /** What the line for the value calls a tile. */
+  const told = (index: number): string => {
+    const { name, numbers, dead } = caption(index);
+    return `${sequence ? "sample" : "channel"} ${name}${dead ? ` (${numbers[0]?.replace("⊘", "dead")})` : ""}`;
   };
   const draw = (context: CanvasRenderingContext2D, canvas: HTMLCanvasElement) => {
     const table = lut(colormap.value, dark.value);
     const below = overlaid(inputs, maps, at);
+    const captions: string[] = [];
     context.font = FONT;
     context.textBaseline = "top";
     for (const [index, map] of tiles.entries()) {
-      const x = (index % columns) * wide;
-      const y = Math.floor(index / columns) * tall;
+      const x = EDGE + (index % columns) * wide;
+      const y = EDGE + Math.floor(index / columns) * tall;
       const limits = scaleMode.value === "map" ? limitsOf(maps, map, statistics) : shared;
       const box = { x, y, width: maps.width * cell, height: maps.height * cell };
       if (below) {
@@ -144,15 +153,20 @@ function Tiles(props: GridProps & { order: readonly number[] }) {
       }
       drawMap(context, maps, map, limits, table, palette.value, box);
       context.globalAlpha = 1;
-      const [name, number, bad] = caption(index);
+      drawOutline(context, box, palette.value);
+      const { name, numbers, dead } = caption(index);
+      const text = shorten(name, Math.max(3, Math.floor(wide / 12)));
       context.fillStyle = index === chosen ? palette.value.ink : palette.value.ink2;
       context.textAlign = "left";
-      context.fillText(shorten(name, Math.max(3, Math.floor(wide / 12))), x, y + box.height + 3);
-      if (wide < 52) continue;
-      context.fillStyle = bad ? palette.value.bad : palette.value.ink2;
+      context.fillText(text, x, y + box.height + 3);
+      const room = wide - 2 * GAP - context.measureText(text).width;
+      const number = fittingText(numbers, room, (each) => context.measureText(each).width);
+      captions.push(`${text} ${number}`);
+      context.fillStyle = dead ? palette.value.bad : palette.value.ink2;
       context.textAlign = "right";
-      context.fillText(number, x + Math.max(box.width, wide - 3), y + box.height + 3);
+      context.fillText(number, x + wide - GAP, y + box.height + 3);
     }
+    canvas.dataset.captions = JSON.stringify(captions);
     stamp(canvas, shown, at, shared);
     canvas.dataset.cell = String(cell);
     canvas.dataset.columns = String(columns);
@@ -162,9 +176,10 @@ function Tiles(props: GridProps & { order: readonly number[] }) {
   /** The tile under the pointer, and the pixel of its map; null beside the maps. */
   const under = (event: MouseEvent): [tile: number, pixel: number | null] | null => {
     const bounds = (event.currentTarget as HTMLElement).getBoundingClientRect();
-    const [x, y] = [event.clientX - bounds.left, event.clientY - bounds.top];
+    const [x, y] = [event.clientX - bounds.left - EDGE, event.clientY - bounds.top - EDGE];
+    if (x < 0 || y < 0) return null;
     const tile = Math.floor(y / tall) * columns + Math.floor(x / wide);
-    if (tile < 0 || tile >= tiles.length) return null;
+    if (tile >= tiles.length) return null;
     const [row, column] = [Math.floor((y % tall) / cell), Math.floor((x % wide) / cell)];
     return [tile, row < maps.height && column < maps.width ? row * maps.width + column : null];
   };
@@ -195,10 +210,10 @@ function Tiles(props: GridProps & { order: readonly number[] }) {
   return (
     <div class="grid-panel">
       <div>
-        <div class="tiles" style={{ width: `${columns * wide}px` }}>
+        <div class="tiles" style={{ width: `${gridWide}px` }}>
           <Canvas
-            width={columns * wide}
-            height={rows * tall}
+            width={gridWide}
+            height={EDGE + rows * tall}
             draw={draw}
             deps={drawn}
             data-testid="maps-grid"
@@ -216,8 +231,8 @@ function Tiles(props: GridProps & { order: readonly number[] }) {
             <div
               class="chosen"
               style={{
-                left: `${(chosen % columns) * wide - 2}px`,
-                top: `${Math.floor(chosen / columns) * tall - 2}px`,
+                left: `${EDGE + (chosen % columns) * wide - 2}px`,
+                top: `${EDGE + Math.floor(chosen / columns) * tall - 2}px`,
                 width: `${maps.width * cell + 4}px`,
                 height: `${maps.height * cell + 4}px`,
               }}
@@ -226,22 +241,18 @@ function Tiles(props: GridProps & { order: readonly number[] }) {
         </div>
         <PointedValue
           place="grid"
-          hint={keptOf(shown)}
-          mapOf={(tile) =>
-            tile < tiles.length
-              ? { maps, map: tiles[tile] as number, name: `${sequence ? "sample" : "channel"} ${caption(tile)[0]}` }
-              : null
-          }
+          hint={`below each: ${sequence ? "its mean" : NUMBERS[channelSort.value]}${keptOf(shown)}`}
+          mapOf={(tile) => (tile < tiles.length ? { maps, map: tiles[tile] as number, name: told(tile) } : null)}
         />
       </div>
-      <SharedLegend {...props} limits={shared} height={Math.min(height - 36, Math.max(120, rows * tall - LABEL))} />
+      <SharedLegend {...props} limits={shared} height={Math.min(height - 36, Math.max(120, rows * tall - GAP))} />
     </div>
   );
 }
 
 /** Which of the channels, and of a volume which slice, the maps are of, where it is not all. */
 function keptOf({ maps: { layout, shape, channels } }: ShownMaps): string {
-  const words: string[] = [];
+  const words = [""];
   const all = shape[1] ?? channels.length;
   if (layout === "channels" && all > channels.length) words.push(`${channels.length} of ${all} channels are logged`);
   if (layout === "channels" && shape.length === 5) {
@@ -327,7 +338,9 @@ function Heat(props: GridProps) {
             role="img"
             aria-label={`${maps.width} units of ${maps.samples.length} samples`}
             onClick={(event) => {
-              sample.value = Math.max(0, Math.min(maps.samples.length - 1, under(event)[0]));
+              const [index, unit] = under(event);
+              sample.value = Math.max(0, Math.min(maps.samples.length - 1, index));
+              if (unit >= 0 && unit < maps.width) channel.value = unitAt(maps, unit);
             }}
             onPointerMove={(event) => {
               const [index, unit] = under(event);

@@ -9,11 +9,11 @@ import { type ScaleLimits, windowed } from "../../maps";
 import { FONT, palette } from "../../palette";
 import { colormap, contrast, dark, head, sample, scaleMode, shownHeads, shownLimits } from "../../state";
 import type { Attention, Heads } from "../../types";
-import { tiling } from "./grid";
 import { LargeHead } from "./headlarge";
 import { gutterFor, type HeadsProps, HeadValue, nameOf, type Parts, stampHead, TOKEN_LENGTH } from "./headparts";
 import { Legend } from "./legend";
 import { point, pointNowhere } from "./pointed";
+import { GAP, tiling } from "./tiling";
 
 const LEGEND = 68;
 /** Scale of the weights: from zero to the largest of a head, of this step, or of all steps. */
@@ -135,7 +135,7 @@ function HeadTiles(props: Parts) {
                 if (index === 0 || wide < 72) continue;
                 context.textAlign = "right";
                 const entropy = attention.entropy[at * attention.channels.length + index - 1] as number;
-                context.fillText(`H ${formatShort(entropy)}`, x + box.width, y + box.height + 3);
+                context.fillText(`H ${formatShort(entropy)}`, x + wide - GAP, y + box.height + 3);
               }
               stampHead(canvas, props, shared);
               canvas.dataset.cell = String(cell);

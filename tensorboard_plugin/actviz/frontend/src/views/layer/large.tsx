@@ -1,11 +1,11 @@
 // One map enlarged, with the value under the pointer.
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { lut } from "../../colour";
 import { Canvas } from "../../components/canvas";
 import { drawInput, drawInputIn } from "../../draw/input";
 import { drawMap } from "../../draw/maps";
-import { formatValue } from "../../format";
-import { cellPixels, foldShape, isZero, largestPixel, mapNumber, valueAt } from "../../maps";
+import { formatCount, formatNumber, formatValue } from "../../format";
+import { cellPixels, foldShape, isZero, largestPixel, mapNumber, strongestPixels, unitAt, valueAt } from "../../maps";
 import { palette } from "../../palette";
 import { channel, colormap, dark, overlay, sample } from "../../state";
 import type { Inputs, LayerStats, Maps } from "../../types";
@@ -16,6 +16,10 @@ import { inputBelow, overlaid } from "./overlay";
 import { pixelName, point, pointed, pointNowhere } from "./pointed";
 
 const MOVES: Readonly<Record<string, readonly [number, number]>> = { i: [-1, 0], k: [1, 0], j: [0, -1], l: [0, 1] };
+
+/** Height of the lines with a vector's strongest units, and how many are told. */
+const STRONGEST_HEIGHT = 34;
+const STRONGEST = 6;
 
 interface LargeProps {
   shown: ShownMaps;
@@ -30,14 +34,17 @@ export function Large({ shown, statistics, inputs, room }: LargeProps) {
   const at = Math.min(sample.value, maps.samples.length - 1);
   const position = Math.max(0, channel.value === null ? 0 : maps.channels.indexOf(channel.value));
   const map = mapNumber(maps, at, position);
-  const [rows, columns] = maps.layout === "vector" ? foldShape(maps.width) : [maps.height, maps.width];
+  const vector = maps.layout === "vector";
+  const [rows, columns] = vector ? foldShape(maps.width) : [maps.height, maps.width];
   const ratio = globalThis.devicePixelRatio || 1;
-  const cell = cellPixels(rows, columns, Math.round(room * ratio));
+  const cell = cellPixels(rows, columns, Math.round((room - (vector ? STRONGEST_HEIGHT : 0)) * ratio));
   const [width, height] = [(columns * cell) / ratio, (rows * cell) / ratio];
   const limits = limitsOf(maps, map, statistics);
   const [kept, setKept] = useState<number | null>(null);
   const count = maps.width * maps.height;
-  const wanted = pointed.value?.pixel ?? kept;
+  useEffect(() => setKept(null), [channel.value]);
+  const unit = vector && channel.value !== null ? (maps.units?.indexOf(channel.value) ?? channel.value) : -1;
+  const wanted = pointed.value?.pixel ?? kept ?? (unit < 0 ? null : unit);
   const pixel = wanted !== null && wanted < count ? wanted : largestPixel(maps, map);
   const [row, column] = [Math.floor(pixel / columns), pixel % columns];
   const draw = (context: CanvasRenderingContext2D, canvas: HTMLCanvasElement) => {
@@ -113,7 +120,35 @@ export function Large({ shown, statistics, inputs, room }: LargeProps) {
         </span>
         <strong data-testid="pixel-value">{formatValue(valueAt(maps, map, pixel))}</strong>
       </div>
+      {vector && <Strongest maps={maps} map={map} room={room} />}
     </div>
+  );
+}
+
+/** A sample's units farthest from zero, to choose from. */
+function Strongest({ maps, map, room }: { maps: Maps; map: number; room: number }) {
+  const pixels = strongestPixels(maps, map, STRONGEST);
+  return (
+    <p
+      class="strongest hint"
+      data-testid="strongest"
+      style={{ width: `${room}px`, height: `${STRONGEST_HEIGHT}px` }}
+      title="The units of this sample farthest from zero; a click chooses one"
+    >
+      {pixels.length > 0 ? "strongest" : isZero(maps, map) ? "every unit is zero" : "no unit is finite and not zero"}
+      {pixels.map((pixel) => (
+        <button
+          type="button"
+          key={pixel}
+          aria-pressed={channel.value === unitAt(maps, pixel)}
+          onClick={() => {
+            channel.value = unitAt(maps, pixel);
+          }}
+        >
+          <span class="link">#{formatCount(unitAt(maps, pixel))}</span> {formatNumber(valueAt(maps, map, pixel))}
+        </button>
+      ))}
+    </p>
   );
 }
 

@@ -60,6 +60,8 @@ export function Legend({ limits, half, height, of }: LegendProps) {
     else if (from.upper) contrast.value = [from.low, from.low + (from.high - from.low) * factor];
     else contrast.value = [from.high - (from.high - from.low) / factor, from.high];
   };
+  const textOf = (name: "low" | "high", value: number) =>
+    (clips && value !== 0 ? (name === "high" ? "≥ " : "≤ ") : "") + formatNumber(value);
   const end = (name: "low" | "high", value: number) => (
     <input
       class={`scale-end ${name}`}
@@ -67,13 +69,13 @@ export function Legend({ limits, half, height, of }: LegendProps) {
       aria-label={name === "high" ? "Upper end of the colour scale" : "Lower end of the colour scale"}
       title={`${clips ? "values beyond take this colour; " : ""}type another end, or use the arrow keys`}
       disabled={half && name === "low"}
-      value={(clips && value !== 0 ? (name === "high" ? "≥ " : "≤ ") : "") + formatNumber(value)}
+      value={textOf(name, value)}
       onFocus={(event) => {
         event.currentTarget.value = String(Number(value.toPrecision(4)));
         event.currentTarget.select();
       }}
       onBlur={(event) => {
-        event.currentTarget.value = formatNumber(value);
+        event.currentTarget.value = textOf(name, value);
       }}
       onChange={(event) => give(name, Number.parseFloat(event.currentTarget.value.replace("\u2212", "-")))}
       onKeyDown={(event) => {

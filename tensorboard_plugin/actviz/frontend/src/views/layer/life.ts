@@ -63,16 +63,28 @@ export function deadSinceAt({ steps, channels, zero }: Channels, index: number):
   return found;
 }
 
-/** `3 died, 2 revived`; empty where nothing happened. */
-export function lifeSummary(events: readonly LifeEvent[]): string {
-  return (["born", "died", "revived"] as const)
+/** The channels that are dead at every logged step. */
+export function deadThroughout({ steps, channels, zero }: Channels): number[] {
+  const count = channels.length;
+  return Array.from(channels).filter((_, column) => {
+    const shares = Array.from(steps, (_, step) => zero[step * count + column] as number).filter(
+      (share) => !Number.isNaN(share), // where it was logged
+    );
+    return shares.length > 0 && shares.every((share) => share >= 1);
+  });
+}
+
+/** `3 died, 2 revived, 7 dead from the start`, the last of those that never lived; empty where there is none of these. */
+export function lifeSummary(events: readonly LifeEvent[], throughout: number): string {
+  const parts: string[] = (["born", "died", "revived"] as const)
     .map(
       (kind) =>
         [kind, new Set(events.filter((event) => event.kind === kind).map(({ channel }) => channel)).size] as const,
     )
     .filter(([, count]) => count > 0)
-    .map(([kind, count]) => `${count} ${kind}`)
-    .join(", ");
+    .map(([kind, count]) => `${count} ${kind}`);
+  if (throughout > 0) parts.push(`${throughout} dead from the start`);
+  return parts.join(", ");
 }
 
 /** Rows of the channels whose mean differs most between two steps, most first. */

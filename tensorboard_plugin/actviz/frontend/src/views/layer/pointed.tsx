@@ -1,7 +1,7 @@
 // The value under the pointer, wherever a map is drawn; and the same pixel marked in the enlarged map.
 import { signal } from "@preact/signals";
 import { formatCount, formatValue } from "../../format";
-import { valueAt } from "../../maps";
+import { unitAt, valueAt } from "../../maps";
 import type { Maps } from "../../types";
 
 /** Where maps are drawn; each place has its own line for the value. */
@@ -29,7 +29,7 @@ export function pointNowhere(): void {
 
 /** Says what a pixel of a map is: its row and column, or its unit. */
 export function pixelName(maps: Maps, pixel: number): string {
-  if (maps.layout === "vector") return `unit ${formatCount(maps.units?.[pixel] ?? pixel)}`;
+  if (maps.layout === "vector") return `unit ${formatCount(unitAt(maps, pixel))}`;
   return `row ${Math.floor(pixel / maps.width)}  column ${pixel % maps.width}`;
 }
 

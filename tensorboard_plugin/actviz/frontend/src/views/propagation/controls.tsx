@@ -2,7 +2,7 @@
 
 import { Chooser } from "../../components/chooser";
 import { type ChannelChoice, channelChoice, type ScaleMode, scaleLocked, scaleMode } from "../../state";
-import { FocusRun } from "../layer/controls";
+import { FocusRun, ScaleChooser } from "../layer/controls";
 
 /** One run is shown here: its own scale stands for that of all runs. */
 const ownScale = {
@@ -22,21 +22,12 @@ export function PropagationControls() {
         testid="channel-choice"
         state={channelChoice}
         choices={[
-          ["index", "in order"],
-          ["largest", "largest in the run"],
+          ["largest", "strongest in the run"],
+          ["index", "the first"],
           ["changed", "most changed since the reference"],
         ]}
       />
-      <Chooser<ScaleMode>
-        label="Scale"
-        testid="scale-mode"
-        state={ownScale}
-        choices={[
-          ["locked", "locked over steps"],
-          ["layer", "each layer"],
-          ["map", "each map"],
-        ]}
-      />
+      <ScaleChooser state={ownScale} overRuns={false} />
       <FocusRun />
     </>
   );

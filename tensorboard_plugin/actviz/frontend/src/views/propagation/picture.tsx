@@ -3,7 +3,8 @@ import { chooseLayer, openLayer } from "../../actions";
 import { lut } from "../../colour";
 import { Canvas } from "../../components/canvas";
 import { type BarText, drawBars, drawChannels, drawSequence, drawUnits } from "../../draw/score";
-import { type ScaleLimits, scaleLimits } from "../../maps";
+import { formatNumber } from "../../format";
+import { type ScaleLimits, scaleLimits, valueAt } from "../../maps";
 import { FONT, palette } from "../../palette";
 import { channelCount } from "../../rows";
 import { channel, colormap, dark, layer, layerInfo, scaleMode } from "../../state";
@@ -141,6 +142,30 @@ function pointed(event: MouseEvent, row: ScoreRow, shared: Shared, maps: Maps, c
   return found === undefined ? null : { count: columns.count, channel: found };
 }
 
+/** Room for what stands above a mark: with what it marks, in the first panel, and for a value alone. */
+const [TEXT_ROOM, VALUE_ROOM] = [84, 46];
+
+/** Whether a mark's text ends where the mark does: where it would else reach beyond its panel. */
+function endsAtMark(x: number, panelWidth: number, panel: number): boolean {
+  const room = panel === 0 ? TEXT_ROOM : VALUE_ROOM;
+  return x + room > panelWidth && x + PANEL_GAP > room;
+}
+
+function MarkText({ text, ends }: { text: string; ends: boolean }) {
+  return text === "" ? null : <span class={ends ? "ends" : undefined}>{text}</span>;
+}
+
+/** What stands above a mark: in the first panel what it marks, once for the rows that share the columns; of a vector its value everywhere. */
+function textOf(row: ScoreRow, maps: Maps, id: number, name: number | null, panel: number, leads: boolean): string {
+  const vector = row.picture === "vector";
+  const what = panel === 0 && (leads || vector) ? `${COLUMN[row.picture] ?? ""} ${name}` : "";
+  if (!vector || name === null) return what;
+  const [at, place] = [maps.samples.indexOf(id), maps.units === null ? name : maps.units.indexOf(name)];
+  if (at < 0 || place < 0) return what;
+  const value = formatNumber(valueAt(maps, at, place));
+  return what === "" ? value : `${what}: ${value}`;
+}
+
 /** Outlines of the chosen channel, and of the one under the pointer, in every row with so many channels. */
 function Marks({
   row,
@@ -178,7 +203,10 @@ function Marks({
                   height: `${height + 2}px`,
                 }}
               >
-                {leads && panel === 0 && <span>{`${COLUMN[row.picture] ?? ""} ${of}`}</span>}
+                <MarkText
+                  text={textOf(row, maps, id, of, panel, leads)}
+                  ends={endsAtMark(column * columns.pitch, shared.panelWidth, panel)}
+                />
               </div>
             )),
       )}

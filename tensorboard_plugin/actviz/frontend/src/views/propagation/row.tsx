@@ -4,7 +4,7 @@ import { chooseLayer } from "../../actions";
 import { statAt } from "../../detail";
 import { formatNumber, formatPercent, shorten } from "../../format";
 import { hasNonfinite, mapNumber } from "../../maps";
-import { channelChoice, layer, referenceStep, scaleLocked, shownChannels, step } from "../../state";
+import { type ChannelChoice, channelChoice, layer, referenceStep, scaleLocked, shownChannels, step } from "../../state";
 import type { LayerStats } from "../../types";
 import type { ShownMaps } from "../layer/data";
 import { chooseChannels } from "./channels";
@@ -86,7 +86,9 @@ function PicturedRow({ row, index, shared }: { row: ScoreRow; index: number; sha
           <div class="empty-row" style={{ height: `${Math.max(20, row.pictureHeight)}px` }} />
         )}
         {row.info.name === row.family.first && channels.length < kept.length && (
-          <span class="hint fit" title={FIT_TITLE}>{`${channels.length} of ${kept.length}`}</span>
+          <span class="hint fit" title={FIT_TITLE}>
+            {`${channels.length} of ${kept.length}, ${CHOSEN[channelChoice.value]}`}
+          </span>
         )}
       </div>
     </div>
@@ -95,6 +97,11 @@ function PicturedRow({ row, index, shared }: { row: ScoreRow; index: number; sha
 
 /** A name of more characters has its line for itself. */
 const LONG = 9;
+const CHOSEN: Readonly<Record<ChannelChoice, string>> = {
+  index: "the first",
+  largest: "the strongest in the run",
+  changed: "the most changed",
+};
 const FIT_TITLE = "So many of the channels that the log keeps fit; choose which by “Channels” above";
 
 function wordsOf(row: ScoreRow, error: string | null): string | null {
