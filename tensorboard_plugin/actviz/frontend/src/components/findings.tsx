@@ -178,11 +178,6 @@ export function FindingsLane() {
           {signOf(finding)}
         </span>
       ))}
-      {shown.size > 0 && (
-        <div class="lane-name" style={{ top: "23px" }}>
-          findings
-        </div>
-      )}
     </>
   );
 }

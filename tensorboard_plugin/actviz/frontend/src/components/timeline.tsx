@@ -2,6 +2,7 @@
 import { nearestIndex } from "../axis";
 import { runColour } from "../colour";
 import { AXIS_TOP, drawTimeline, LANES_HEIGHT, LANES_TOP, MARK_TOP } from "../draw/timeline";
+import { items } from "../findings";
 import { formatCount, formatTime } from "../format";
 import { palette } from "../palette";
 import { AXIS_MODES, type AxisMode } from "../spacing";
@@ -12,6 +13,7 @@ import { Cursors, scrubbing } from "./frame";
 import { SecondPlayhead } from "./playhead";
 
 const HEIGHT = 87;
+const FINDINGS_TOP = 23;
 /** A mark or restart is told when the pointer is so many pixels from it. */
 const NEAR_PIXELS = 5;
 
@@ -83,6 +85,11 @@ export function TimeLine() {
       {marks.length > 0 && (
         <div class="lane-name" style={{ top: `${MARK_TOP + 3}px` }}>
           mark
+        </div>
+      )}
+      {items.value.length > 0 && (
+        <div class="lane-name" style={{ top: `${FINDINGS_TOP}px` }}>
+          findings
         </div>
       )}
       <div class="lane-name" style={{ top: `${LANES_TOP + LANES_HEIGHT / 2 - 7}px` }}>
