@@ -1,6 +1,5 @@
 """What the tab promises, in Firefox: every view is drawn, picture and label go together, links open the same, saving saves."""
 
-import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +10,9 @@ import firefox as stock
 import numpy as np
 import pytest
 from conftest import watched_page
-from PIL import Image
 from playwright.sync_api import Browser, FrameLocator, Page, Playwright, expect
 from tensorboard_process import TensorBoard, eventually
-from test_saving import frames_of, pixels_of
+from test_saving import check_picture, frames_of, pixels_of
 from test_tab import expect_layer, expect_step, open_tab
 
 pytestmark = pytest.mark.browser
@@ -146,8 +144,7 @@ def test_picture_film_and_gif_are_saved(page: Page, board: TensorBoard, download
     expect(tab.get_by_test_id("map-large")).to_have_attribute("data-step", "20", timeout=20_000)
     tab.get_by_test_id("save").click()
     shown = pixels_of(tab, "map-large")
-    png = np.asarray(Image.open(io.BytesIO(saved(tab, downloads, "map-large", "PNG", ".png"))).convert("RGB"), float)
-    assert np.abs(png[: len(shown)] - shown).max() <= 1
+    check_picture(saved(tab, downloads, "map-large", "PNG", ".png"), shown)
     film = saved(tab, downloads, "map-large", "film", ".webm")
     assert film[:4] == b"\x1a\x45\xdf\xa3"
     expect_step(tab, 40)
