@@ -382,7 +382,10 @@ def test_what_is_drawn_can_be_saved_as_picture_drawing_data_and_film(page: Page,
     name, png = saved(page, lambda: quilt.get_by_role("button", name="PNG").click())
     assert name == "actviz_overview_quilt_conv1_step-20.png"
     assert png[:8] == b"\x89PNG\r\n\x1a\n"
-    assert int.from_bytes(png[16:20], "big") == 2 * tab.get_by_test_id("quilt").evaluate("canvas => canvas.width")
+    names = tab.get_by_test_id("quilt").evaluate("canvas => JSON.parse(canvas.dataset.rowNames).map((row) => row.label)")
+    assert set(names) == {row.get_attribute("data-layer") for row in tab.get_by_test_id("layer-row").all()}
+    width = 2 * tab.get_by_test_id("quilt").evaluate("canvas => canvas.width")
+    assert int.from_bytes(png[16:20], "big") > width, "the names of the layers stand beside the quilt"
     _, svg = saved(page, lambda: quilt.get_by_role("button", name="SVG").click())
     shapes = ElementTree.fromstring(svg).findall("{http://www.w3.org/2000/svg}rect")
     assert len(shapes) > 6 * 8, "a rectangle a layer and step, at least"

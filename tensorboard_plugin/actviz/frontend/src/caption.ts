@@ -5,7 +5,7 @@ import { stepShown } from "./gif";
 import { palette } from "./palette";
 import { type Caption, fileName } from "./saving";
 import { axisTicks } from "./spacing";
-import { axis, dark, layer, shownRuns, step, view } from "./state";
+import { axis, dark, focusedRun, layer, shownRuns, step, view } from "./state";
 
 const SCALE_COLOURS = 32;
 const AXIS_TICKS = 8;
@@ -23,7 +23,7 @@ function factsOf(canvas: HTMLCanvasElement): string[] {
   const runs =
     one !== undefined && other !== undefined
       ? [`A ${one}, step ${stepA}`, `B ${other}, step ${stepB}`]
-      : (run !== undefined ? [run] : shown.map((each) => each.run)).map(named);
+      : (run !== undefined ? [run] : shown.map((each) => each.run).filter(isDrawn)).map(named);
   // A picture that waits for another step still says which one it is of.
   const at = stepA === undefined ? `step ${stepShown(canvas) ?? step.peek()}` : "";
   const inputs = sample === undefined ? "" : `sample ${sample}`;
@@ -36,6 +36,11 @@ function scaleOf({ dataset }: HTMLCanvasElement): Caption["scale"] {
   const table = lut(colormap as ScaleName, dark.peek());
   const colours = Array.from({ length: SCALE_COLOURS }, (_, index) => css(table, index / (SCALE_COLOURS - 1)));
   return { colours, low: formatNumber(Number(scaleLow)), high: formatNumber(Number(scaleHigh)) };
+}
+
+/** Layer and Propagation draw one of the two runs. */
+function isDrawn(run: string): boolean {
+  return !["layer", "propagation"].includes(view.peek()) || run === focusedRun.peek();
 }
 
 /** What is said below a canvas, as it is now. */
@@ -52,6 +57,7 @@ export function captionOf(canvas: HTMLCanvasElement): Caption {
     axis: overSteps
       ? axisTicks(spacing, first, last, AXIS_TICKS).map(({ step, label }) => ({ x: x(step), label }))
       : [],
+    rows: JSON.parse(canvas.dataset.rowNames ?? "[]"),
     scale: scaleOf(canvas),
   };
 }

@@ -4,6 +4,7 @@ import { playing } from "./state";
 import { parentWindow } from "./theme";
 
 const FONT_SIZE = 11;
+const FONT = `${FONT_SIZE}px Roboto, system-ui, sans-serif`;
 const LINE = 16;
 const INSET = 8;
 /** Of a picture with its caption, and of the scale in it, in CSS pixels. */
@@ -24,6 +25,8 @@ export interface Caption {
   cursor: { x: number; colour: string } | null;
   /** Labels of the step axis; none where the picture is not over steps. */
   axis: readonly { x: number; label: string }[];
+  /** Names of the rows, at their middles; none where the picture has no rows, or says itself which they are. */
+  rows: readonly { y: number; label: string }[];
   /** Colours from the scale's low end to its high one, and what the ends stand for; null: no one scale. */
   scale: { colours: readonly string[]; low: string; high: string } | null;
 }
@@ -48,33 +51,37 @@ export function fileName(parts: readonly string[], extension: string): string {
 /** Draws a canvas on the page's colour, with its cursor and its caption, onto another one; `ratio`: pixels of it for each CSS pixel. */
 export function compose(
   source: HTMLCanvasElement,
-  { lines, ink, page, cursor, axis, scale }: Caption,
+  { lines, ink, page, cursor, axis, rows, scale }: Caption,
   onto: HTMLCanvasElement,
   ratio = source.width / (source.clientWidth || source.width),
 ): void {
   const top = source.height / ratio;
   const below = lines.length + Number(axis.length > 0) + Number(scale !== null);
-  const [width, height] = [Math.max(source.width / ratio, LEAST_WIDTH), top + below * LINE + INSET];
-  const [wide, tall] = [Math.round(width * ratio), Math.round(height * ratio)];
-  if (onto.width !== wide || onto.height !== tall) [onto.width, onto.height] = [wide, tall];
   const context = onto.getContext("2d");
   if (context === null) throw new Error("This browser gives no canvas to draw on");
+  context.font = FONT;
+  const left = Math.ceil(Math.max(0, ...rows.map(({ label }) => context.measureText(label).width + INSET)));
+  const [width, height] = [Math.max(left + source.width / ratio, LEAST_WIDTH), top + below * LINE + INSET];
+  const [wide, tall] = [Math.round(width * ratio), Math.round(height * ratio)];
+  if (onto.width !== wide || onto.height !== tall) [onto.width, onto.height] = [wide, tall];
   context.setTransform(1, 0, 0, 1, 0, 0);
   context.fillStyle = page;
   context.fillRect(0, 0, wide, tall);
-  context.drawImage(source, 0, 0);
+  context.drawImage(source, Math.round(left * ratio), 0);
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   if (cursor !== null) {
     context.fillStyle = cursor.colour;
-    context.fillRect(Math.round(cursor.x), 0, 1, top);
+    context.fillRect(Math.round(left + cursor.x), 0, 1, top);
   }
   context.fillStyle = ink;
-  context.font = `${FONT_SIZE}px Roboto, system-ui, sans-serif`;
+  context.font = FONT;
+  context.textBaseline = "middle";
+  for (const { y, label } of rows) context.fillText(label, INSET, y);
   context.textBaseline = "top";
   let y = top + INSET / 2;
   if (axis.length > 0) {
     context.textAlign = "center";
-    for (const { x, label } of axis) context.fillText(label, x, y);
+    for (const { x, label } of axis) context.fillText(label, left + x, y);
     context.textAlign = "left";
     y += LINE;
   }

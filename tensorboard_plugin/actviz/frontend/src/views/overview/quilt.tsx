@@ -64,6 +64,12 @@ export function Quilt({ height }: { height: number }) {
     }
     context.translate(0, scroll);
     canvas.dataset.stat = stat.value;
+    canvas.dataset.rowNames = JSON.stringify(
+      rowsBetween(scroll, scroll + height).map((row) => ({
+        y: row.top - scroll + (row.kind === "layer" ? row.lanes : row.height) / 2,
+        label: row.kind === "layer" ? row.info.name : row.group,
+      })),
+    );
     canvas.dataset.colormap = lanes.value === "difference" ? "differences" : "statistics";
     canvas.dataset.scaleLow = String(scale.low);
     canvas.dataset.scaleHigh = String(scale.high);
