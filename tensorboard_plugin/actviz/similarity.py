@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ _FLOAT32_EPSILON = float(np.finfo(np.float32).eps)
 
 
 _ONE_AT_A_TIME = threading.Lock()
+_TURN, _PAUSE_S = 16, 1e-3
+"""After so many decompositions what else waits has its turn: a matrix is soon done, a projection of many steps is not."""
 _POOLS = ThreadpoolController()
 
 
@@ -78,20 +81,31 @@ def directions(triangles: Array, n: int, estimator: str = "biased") -> npt.NDArr
         triangles: [K, n (n + 1) / 2].
         n: samples; at least `UNBIASED_SAMPLES` for ``unbiased``.
     """
-    rows, columns = np.tril_indices(n)
-    triangles = np.where(np.isfinite(triangles).all(axis=1, keepdims=True), triangles, 0).astype(np.float64)
+    vectors = triangles.astype(np.float64)
+    vectors[~np.isfinite(triangles).all(axis=1)] = 0
+    diagonal = np.cumsum(np.arange(1, n + 1)) - 1
     if estimator == "unbiased":
-        matrices = full(triangles, n)
-        matrices[:, np.arange(n), np.arange(n)] = 0
-        sums = matrices.sum(axis=1) / (n - 2)
-        matrices += matrices.sum(axis=(1, 2))[:, None, None] / ((n - 1) * (n - 2)) - sums[:, None, :] - sums[:, :, None]
-        vectors = matrices[:, rows, columns]
-        vectors[:, rows == columns] = 0
-    else:
-        vectors = triangles
-    vectors = vectors * np.where(rows == columns, 1, math.sqrt(2))  # an element beside the diagonal stands for two
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.where(lengths > 0, lengths, np.nan)
+        vectors[:, diagonal] = 0
+        _centre_unbiased(vectors, n)
+    weights = np.full(vectors.shape[1], math.sqrt(2))  # an element beside the diagonal stands for two
+    weights[diagonal] = 1
+    vectors *= weights
+    lengths = np.sqrt(np.einsum("kt,kt->k", vectors, vectors))
+    vectors /= np.where(lengths > 0, lengths, np.nan)[:, None]
+    return vectors
+
+
+def _centre_unbiased(triangles: npt.NDArray[np.float64], n: int) -> None:
+    """U-centre matrices whose diagonals are zero, [K, n (n + 1) / 2], in place; row by row, as whole ones take twice the memory."""
+    rows = [triangles[:, begin : begin + row] for row, begin in ((row, row * (row + 1) // 2) for row in range(1, n))]
+    sums = np.zeros((len(triangles), n))
+    for row, values in enumerate(rows, 1):
+        sums[:, row] += values.sum(axis=1)
+        sums[:, :row] += values
+    totals = sums.sum(axis=1, keepdims=True) / ((n - 1) * (n - 2))
+    sums /= n - 2
+    for row, values in enumerate(rows, 1):
+        values += totals - sums[:, row : row + 1] - sums[:, :row]
 
 
 def cka(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
@@ -134,8 +148,11 @@ def project(triangles: Array, n: int) -> Projection:
     explained = np.full((steps, 2), np.nan)
     participation = np.full(steps, np.nan)
     effective_rank = np.full(steps, np.nan)
-    with _one_thread():
-        found = [_principal(triangle.astype(np.float64), n) for triangle in triangles]
+    found = []
+    for begin in range(0, steps, _TURN):
+        with _one_thread():
+            found += [_principal(triangle.astype(np.float64), n) for triangle in triangles[begin : begin + _TURN]]
+        time.sleep(_PAUSE_S)
     before: Array | None = None
     for index, principal in enumerate(found):
         if principal is None:
