@@ -4,6 +4,7 @@ import base64
 import io
 import itertools
 import re
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import numpy as np
@@ -129,3 +130,16 @@ def test_a_picture_is_large_enough_for_print_and_has_its_scale(page: Page, board
     for end in ("5a3207", "0c2f66"):  # of the scale, which is symmetric about zero
         colour = [int(end[index : index + 2], 16) for index in (0, 2, 4)]
         assert np.any(np.abs(below - colour).max(axis=1) <= 1)
+
+
+def test_a_drawing_has_its_lines_and_says_what_it_is_of(page: Page, board: TensorBoard) -> None:
+    tab = open_tab(page, board, run="lr-0.05", runB="lr-0.2", view="compare", layer="conv1", step=30)
+    expect(tab.get_by_test_id("overlaid")).to_be_visible(timeout=20_000)
+    tab.get_by_test_id("save").click()
+    _, svg = saved(page, lambda: tab.locator("[data-panel=overlaid]").get_by_role("button", name="SVG").click())
+    drawing = ElementTree.fromstring(svg)
+    paths = [path.get("d") or "" for path in drawing.iter("{http://www.w3.org/2000/svg}path")]
+    assert len(paths) == 4, "an area and a line for each run"
+    assert all(path.count("L") > 20 for path in paths)
+    words = " ".join(text.text or "" for text in drawing.iter("{http://www.w3.org/2000/svg}text"))
+    assert all(each in words for each in ("A lr-0.05", "B lr-0.2", "conv1", "step 30"))

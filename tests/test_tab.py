@@ -21,6 +21,7 @@ import actviz_tb
 
 ROOT = Path(__file__).parent.parent
 STEPS_AN_EPOCH = 25
+DEMO_LAYERS = ["conv1", "relu1", "pool1", "fc1", "relu2", "fc2"]
 LIVE_MS = 6000
 
 pytestmark = pytest.mark.browser
@@ -56,7 +57,7 @@ def test_the_tab_shows_runs_layers_in_execution_order_and_every_logged_step(page
     tab = page.frame_locator("iframe")
     expect(tab.get_by_test_id("layer-row")).to_have_count(6, timeout=30_000)
     names = [row.get_attribute("data-layer") for row in tab.get_by_test_id("layer-row").all()]
-    assert names == ["conv1", "relu1", "pool1", "fc1", "relu2", "fc2"]
+    assert names == DEMO_LAYERS
     assert tab.get_by_test_id("run-a").input_value() == "lr-0.05"
     assert tab.get_by_test_id("run-b").input_value() == "lr-0.2"
     expect(tab.get_by_test_id("step-count")).to_have_text(f"{EPOCHS * STEPS_AN_EPOCH // 5} logged")
@@ -185,7 +186,7 @@ def test_the_picture_of_a_run_layer_and_step_is_what_an_independent_forward_pass
         page.reload()  # the same URL's hash alone would be no navigation
         tab = page.frame_locator("iframe")
         large = tab.get_by_test_id("map-large")
-        for layer in ("conv1", "relu1", "pool1", "fc1", "relu2", "fc2"):
+        for layer in DEMO_LAYERS:
             expect(large).to_have_attribute("data-layer", layer, timeout=20_000)
             for sample in (0, 7):
                 tab.get_by_test_id("sample").select_option(str(sample))
@@ -498,3 +499,20 @@ def test_a_link_to_what_is_not_in_the_log_says_so(page: Page, board: TensorBoard
     tab = open_tab(page, board, run="lr-0.05", layer="conv1", step=20)
     expect_step(tab, 20)
     expect(absent).to_have_count(0)
+
+
+def test_the_chosen_channel_stays_when_vectors_are_passed_and_no_pointer_is_left_behind(page: Page, board: TensorBoard) -> None:
+    tab = open_tab(page, board, run="lr-0.05", view="layer", layer="conv1", step=30, channel=3)
+    expect(tab.get_by_test_id("map-large")).to_have_attribute("data-channel", "3")
+    for key, layer in (*(("ArrowDown", each) for each in DEMO_LAYERS[1:]), *(("ArrowUp", each) for each in DEMO_LAYERS[-2::-1])):
+        page.keyboard.press(key)
+        expect_layer(tab, layer)
+    expect(tab.get_by_test_id("map-large")).to_have_attribute("data-channel", "3")
+    box = tab.get_by_test_id("statistics").bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 300, box["y"] + 10)
+    expect(tab.locator(".cursor.hover").first).to_be_visible()
+    page.keyboard.press("1")
+    expect(tab.get_by_test_id("quilt")).to_be_visible()
+    page.mouse.move(20, 300)
+    expect(tab.locator(".cursor.hover")).to_have_count(0)

@@ -18,7 +18,7 @@ LARGEST["float8_e5m2fnuz"] = LARGEST["float8_e5m2"]
 """Largest finite number of the formats narrower than float32."""
 
 NOT_FINITE = "a learning rate that is too high, a division by or logarithm of zero, or a number format that overflows"
-DEAD = "a large negative bias, often after one step with too high a learning rate; its gradient is zero, so it does not recover by itself"
+DEAD = "a large negative bias, often after a step with too high a learning rate; its gradient is zero: only what is before it can revive it"
 
 
 def found(history: History, rule: str, severity: str, layer: int, span: Span, **more: Any) -> Finding:
@@ -86,16 +86,18 @@ def dead(history: History, thresholds: Thresholds) -> Iterator[Finding]:
     for layer, span in layers_with(history, on, stay, window=thresholds.window, release=thresholds.release, known=known):
         within = np.where(known, np.rint(share * history["channels"]), np.nan)[layer, span.first : span.last + 1]
         channels = history["channels"][layer, span.first]
-        counted = f"{number(within[0])} of {number(channels)} channels"
+        seen = within[~np.isnan(within)]
+        last = "" if seen[-1] == seen[0] else f", {number(seen[-1])} at step {history.steps[span.last]}"
+        counts = number(seen.max()) if seen.min() == seen.max() else f"{number(seen.min())} to {number(seen.max())}"
         yield found(
             history,
             "dead_channels",
             "bad" if (within == channels).any() else "warn",
             layer,
             span,
-            evidence={"dead": float(within[0]), "channels": float(channels), "least": float(np.nanmin(within))},
-            sentence=f"{counted} zero for every input",
-            brief=f"dead in {counted}",
+            evidence={"dead": float(seen[0]), "channels": float(channels), "least": float(seen.min())},
+            sentence=f"{number(seen[0])} of {number(channels)} channels zero for every input{last}",
+            brief=f"dead in {counts} of {number(channels)} channels",
             cause=DEAD,
         )
 

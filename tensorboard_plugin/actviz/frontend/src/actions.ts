@@ -77,9 +77,9 @@ export function moveLayer(by: number): void {
 export function chooseLayer(name: string): void {
   if (layer.value === name) return;
   batch(() => {
-    // A channel goes on from convolution to ReLU to pooling, where there are as many.
-    const countOf = (of: string | null) => channelCount(layers.value.find((info) => info.name === of));
-    if (countOf(name) === null || countOf(name) !== countOf(layer.value)) channel.value = null;
+    // A channel goes on from layer to layer, as from convolution to ReLU to pooling, while there are so many.
+    const count = channelCount(layers.value.find((info) => info.name === name));
+    if (count !== null && channel.value !== null && channel.value >= count) channel.value = null;
     layer.value = name;
     contrast.value = null;
     head.value = null;

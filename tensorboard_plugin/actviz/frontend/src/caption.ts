@@ -50,7 +50,7 @@ export function captionOf(canvas: HTMLCanvasElement): Caption {
   const here = step.peek();
   const overSteps = canvas.closest(".plot") !== null;
   return {
-    lines: [labelOf(canvas), factsOf(canvas).join("  ·  ")],
+    lines: [labelOf(canvas), factsOf(canvas).join("  ·  "), canvas.dataset.numbers ?? ""].filter(Boolean),
     ink: ink2,
     page: bg,
     cursor: overSteps && here !== null && here >= first && here <= last ? { x: x(here), colour: accent } : null,

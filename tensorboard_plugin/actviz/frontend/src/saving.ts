@@ -48,37 +48,37 @@ export function fileName(parts: readonly string[], extension: string): string {
   return `${["actviz", ...safe].join("_")}.${extension}`;
 }
 
-/** Draws a canvas on the page's colour, with its cursor and its caption, onto another one; `ratio`: pixels of it for each CSS pixel. */
-export function compose(
-  source: HTMLCanvasElement,
-  { lines, ink, page, cursor, axis, rows, scale }: Caption,
-  onto: HTMLCanvasElement,
-  ratio = source.width / (source.clientWidth || source.width),
-): void {
-  const top = source.height / ratio;
-  const below = lines.length + Number(axis.length > 0) + Number(scale !== null);
-  const context = onto.getContext("2d");
-  if (context === null) throw new Error("This browser gives no canvas to draw on");
+/** Room for a picture of a size with its caption, in CSS pixels; it stands `left` from the edge. */
+export function roomFor(
+  context: CanvasRenderingContext2D,
+  { lines, axis, rows, scale }: Caption,
+  wide: number,
+  tall: number,
+) {
   context.font = FONT;
   const left = Math.ceil(Math.max(0, ...rows.map(({ label }) => context.measureText(label).width + INSET)));
-  const [width, height] = [Math.max(left + source.width / ratio, LEAST_WIDTH), top + below * LINE + INSET];
-  const [wide, tall] = [Math.round(width * ratio), Math.round(height * ratio)];
-  if (onto.width !== wide || onto.height !== tall) [onto.width, onto.height] = [wide, tall];
-  context.setTransform(1, 0, 0, 1, 0, 0);
-  context.fillStyle = page;
-  context.fillRect(0, 0, wide, tall);
-  context.drawImage(source, Math.round(left * ratio), 0);
-  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  const below = lines.length + Number(axis.length > 0) + Number(scale !== null);
+  return { left, width: Math.max(left + wide, LEAST_WIDTH), height: tall + below * LINE + INSET };
+}
+
+/** Draws a caption round a picture that is `tall` and stands `left` from the edge, in CSS pixels. */
+export function drawCaption(
+  context: CanvasRenderingContext2D,
+  { lines, ink, cursor, axis, rows, scale }: Caption,
+  { left, width }: { left: number; width: number },
+  tall: number,
+): void {
   if (cursor !== null) {
     context.fillStyle = cursor.colour;
-    context.fillRect(Math.round(left + cursor.x), 0, 1, top);
+    context.fillRect(Math.round(left + cursor.x), 0, 1, tall);
   }
   context.fillStyle = ink;
   context.font = FONT;
+  context.textAlign = "left";
   context.textBaseline = "middle";
   for (const { y, label } of rows) context.fillText(label, INSET, y);
   context.textBaseline = "top";
-  let y = top + INSET / 2;
+  let y = tall + INSET / 2;
   if (axis.length > 0) {
     context.textAlign = "center";
     for (const { x, label } of axis) context.fillText(label, left + x, y);
@@ -90,6 +90,27 @@ export function compose(
     y += LINE;
   }
   if (scale !== null) drawScale(context, scale, y, ink);
+}
+
+/** Draws a canvas on the page's colour, with its caption, onto another one; `ratio`: pixels of it for each CSS pixel. */
+export function compose(
+  source: HTMLCanvasElement,
+  caption: Caption,
+  onto: HTMLCanvasElement,
+  ratio = source.width / (source.clientWidth || source.width),
+): void {
+  const context = onto.getContext("2d");
+  if (context === null) throw new Error("This browser gives no canvas to draw on");
+  const tall = source.height / ratio;
+  const room = roomFor(context, caption, source.width / ratio, tall);
+  const [width, height] = [Math.round(room.width * ratio), Math.round(room.height * ratio)];
+  if (onto.width !== width || onto.height !== height) [onto.width, onto.height] = [width, height];
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  context.fillStyle = caption.page;
+  context.fillRect(0, 0, width, height);
+  context.drawImage(source, Math.round(room.left * ratio), 0);
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  drawCaption(context, caption, room, tall);
 }
 
 function drawScale(

@@ -1,6 +1,7 @@
 // A canvas' drawing as SVG: drawn once more, onto a context that writes down what it is told.
 import { drawings } from "./components/canvas";
 import { tileOf } from "./draw/texture";
+import { type Caption, drawCaption, roomFor } from "./saving";
 
 const STEP = 100; // digits behind the point
 
@@ -191,25 +192,41 @@ class SvgContext {
   }
 }
 
-/** The SVG of what a canvas shows. Throws where it is made of pixels, which an SVG would only wrap. */
-export function svgOf(canvas: HTMLCanvasElement, page: string): string {
+/** The SVG of what a canvas shows, with its caption. Throws where it is made of pixels, which an SVG would only wrap. */
+export function svgOf(canvas: HTMLCanvasElement, caption: Caption): string {
   const drawing = drawings.get(canvas);
   const measuring = document.createElement("canvas").getContext("2d");
   if (drawing === undefined || measuring === null)
     throw new Error("This panel is not drawn by this page: save it as PNG");
   const { width, height, draw } = drawing;
   const context = new SvgContext(measuring);
+  const asked = context as unknown as CanvasRenderingContext2D;
+  const room = roomFor(measuring, caption, width, height);
   try {
-    draw(context as unknown as CanvasRenderingContext2D, canvas);
+    context.save();
+    context.translate(room.left, 0);
+    draw(asked, canvas);
+    context.restore();
+    drawCaption(asked, caption, room, height);
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
     throw new Error("This panel is made of pixels: PNG is its picture", { cause: error });
   }
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}">`,
+    `<svg xmlns="http://www.w3.org/2000/svg" width="${room.width}" height="${room.height}" viewBox="0 0 ${room.width} ${room.height}">`,
     `<defs>${context.definitions.join("")}</defs>`,
-    `<rect width="100%" height="100%" fill="${escaped(page)}"/>`,
+    `<rect width="100%" height="100%" fill="${escaped(caption.page)}"/>`,
     ...context.parts,
     "</svg>",
   ].join("\n");
+}
+
+/** Whether there is an SVG of what a canvas shows. */
+export function isDrawn(canvas: HTMLCanvasElement): boolean {
+  try {
+    svgOf(canvas, { lines: [], ink: "", page: "", cursor: null, axis: [], rows: [], scale: null });
+    return true;
+  } catch {
+    return false;
+  }
 }

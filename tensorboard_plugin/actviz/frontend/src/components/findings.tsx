@@ -72,6 +72,7 @@ function FindingRow({ item }: { item: Item }) {
   const lasts = finding.goes_on ? "still so" : `until ${formatCount(finding.last_step)}`;
   return (
     <div class={item.follows ? "finding follows" : "finding"}>
+      {letter === null && <p class="hint">Between the runs</p>}
       <button
         type="button"
         data-testid="finding"

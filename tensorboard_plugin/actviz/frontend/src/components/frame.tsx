@@ -88,6 +88,13 @@ export function scrubbing(slack = SLACK) {
 
 /** A plot over steps, with the cursors. */
 export function StepPlot({ children, label }: { children: ComponentChildren; label: string }) {
+  // A plot that goes from under the pointer hears of no pointerleave.
+  useEffect(
+    () => () => {
+      hoverStep.value = null;
+    },
+    [],
+  );
   return (
     <div class="plot" role="group" aria-label={label} {...scrubbing()}>
       {children}

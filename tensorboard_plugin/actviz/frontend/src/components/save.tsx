@@ -1,16 +1,15 @@
 // 'Copy link' and 'Save': every canvas in view with a test id and a label can be saved as a picture, some as drawing, data or film.
 import { effect, signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
-import { useEffect } from "preact/hooks";
+import { useEffect, useMemo } from "preact/hooks";
 import { chooseStep, playFromStart } from "../actions";
 import { indexRange } from "../axis";
 import { captionOf, labelOf, nameOf } from "../caption";
 import { copyText } from "../clipboard";
 import { gif, stepsTaken } from "../gif";
-import { palette } from "../palette";
 import { film, filmType, saveBlob, savePicture, saveRoute } from "../saving";
 import { layer, layers, playing, saveShown, shownRuns, step, stepsInView, stepsPerSecond, zoom } from "../state";
-import { svgOf } from "../svg";
+import { isDrawn, svgOf } from "../svg";
 import { currentLink } from "../url";
 
 /** What came of the last thing asked for. */
@@ -127,15 +126,23 @@ function Action({
   label,
   title,
   children,
+  disabled = false,
   onClick,
 }: {
   label: string;
   title: string;
   children: ComponentChildren;
+  disabled?: boolean;
   onClick: () => void;
 }) {
   return (
-    <button type="button" aria-label={label} title={title} onClick={onClick} disabled={recording.value !== null}>
+    <button
+      type="button"
+      aria-label={label}
+      title={title}
+      onClick={onClick}
+      disabled={disabled || recording.value !== null}
+    >
       {children}
     </button>
   );
@@ -145,6 +152,7 @@ function PanelRow({ canvas }: { canvas: HTMLCanvasElement }) {
   const label = labelOf(canvas);
   const type = filmType();
   const { csv } = canvas.dataset;
+  const drawn = useMemo(() => isDrawn(canvas), [canvas]);
   return (
     <li data-panel={canvas.dataset.testid}>
       <span class="name" title={label}>
@@ -161,10 +169,11 @@ function PanelRow({ canvas }: { canvas: HTMLCanvasElement }) {
       </Action>
       <Action
         label={`${label}: SVG`}
-        title="As a drawing, for print; what is made of pixels is saved as PNG only"
+        title={drawn ? "As a drawing, for print" : "Made of pixels: PNG is its picture"}
+        disabled={!drawn}
         onClick={() =>
           void attempt(async () => {
-            saveBlob(new Blob([svgOf(canvas, palette.peek().bg)], { type: "image/svg+xml" }), nameOf(canvas, "svg"));
+            saveBlob(new Blob([svgOf(canvas, captionOf(canvas))], { type: "image/svg+xml" }), nameOf(canvas, "svg"));
             return undefined;
           })
         }

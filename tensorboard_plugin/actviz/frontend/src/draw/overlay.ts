@@ -57,26 +57,26 @@ export function drawOverlay(
   const letters: { x: number; y: number }[] = [];
   for (const [order, line] of lines.entries()) {
     const { rows, zero } = rowShares(line, scale);
-    const outline = new Path2D();
     let peak = 0;
-    outline.moveTo(left, base);
+    context.beginPath();
+    context.moveTo(left, base);
     for (let row = 0; row < count; row++) {
       const share = rows[row] as number;
       if (share > (rows[peak] as number)) peak = row;
       const y = base - Math.min(1, share / full) * tall;
-      outline.lineTo(left + row * pitch, y);
-      outline.lineTo(left + (row + 1) * pitch, y);
+      context.lineTo(left + row * pitch, y);
+      context.lineTo(left + (row + 1) * pitch, y);
     }
-    outline.lineTo(left + count * pitch, base);
+    context.lineTo(left + count * pitch, base);
     const bar = 24 + order * (ZERO_WIDTH / 2);
     context.globalAlpha = 0.2;
     context.fillStyle = line.colour;
-    context.fill(outline);
+    context.fill();
     context.fillRect(bar, base - zero * tall, 24, zero * tall);
     context.globalAlpha = 1;
     context.strokeStyle = line.colour;
     context.lineWidth = 1.5;
-    context.stroke(outline);
+    context.stroke();
     context.fillStyle = line.colour;
     context.fillRect(bar, base - zero * tall - 1, 24, 2);
     context.fillStyle = palette.ink;

@@ -101,6 +101,7 @@ export function ChannelMeans({ channels, shown, reference, height }: ChannelMean
           context.fillText(String(channels.channels[count - 1] ?? ""), axis.value.left - 8, height - 6);
           context.fillStyle = palette.value.accent;
           context.fillRect(axis.value.left - 6, ((row + 0.5) / count) * height - 1, 5, 2);
+          Object.assign(canvas.dataset, { colormap: "activations", scaleLow: limits.low, scaleHigh: limits.high });
           canvas.dataset.events = String(events.length);
         }}
         numbers={

@@ -156,7 +156,7 @@ export function FilmStrip({
           deps={[name, arrived, statistics, inputs]}
           data-testid="film-strip"
           role="img"
-          aria-label="The chosen channel over steps"
+          aria-label={`${maps.layout === "channels" ? `Channel ${channel.value ?? maps.channels[0]}` : "Maps"} over steps`}
           onPointerMove={hover}
           onPointerLeave={pointNowhere}
         />

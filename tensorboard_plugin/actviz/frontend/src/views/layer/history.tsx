@@ -72,6 +72,7 @@ export function Strip({
           data-testid={testid}
           role="img"
           aria-label={`${title} over steps`}
+          data-numbers={numbers.map((each) => each.join(" ")).join(", ")}
           draw={draw}
           {...(onPointerMove && { onPointerMove })}
           {...(onPointerLeave && { onPointerLeave })}
