@@ -5,6 +5,7 @@ make screenshots
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,7 @@ from pathlib import Path
 from PIL import Image
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]  # in this order: tests has a directory actviz_tb, too
 
 import browser  # noqa: E402  the tests' own helpers
 import real_runs  # noqa: E402
@@ -28,10 +29,13 @@ PICTURES = {
     # README
     "overview": ("demo", DEMO + "layer=relu1&step=100"),
     "layer": ("demo", DEMO + "view=layer&layer=conv1&step=300&sample=3"),
-    "dying": ("demo", DEMO + "view=layer&layer=relu1&focus=B&step=5&sample=3"),
+    "dying-dark": ("demo", DEMO + "view=layer&layer=relu1&focus=B&step=5&sample=3"),
     "propagation": ("demo", DEMO + "view=propagation&layer=relu1&step=300&sample=3"),
     "compare": ("demo", DEMO + "view=compare&layer=relu1&step=20&sample=3"),
     "similarity": ("demo", DEMO + "view=similarity&layer=relu2&step=300"),
+}
+"""Name -> (log, state of the page); dark where the name ends so."""
+BOTH = {
     # docs/views.md
     "text-overview": ("text", PLANTED + "layer=block1.down&step=510"),
     "resnet-layer": ("resnet", PLANTED + "view=layer&focus=B&layer=block2.act1&step=290&sample=3"),
@@ -40,7 +44,7 @@ PICTURES = {
     "text-compare": ("text", PLANTED + "view=compare&layer=block1.down&step=510"),
     "digits-similarity": ("digits", PLANTED + "view=similarity&layer=fc1&step=800"),
 }
-"""Name -> (log, state of the page); each is made in light and dark."""
+PICTURES |= BOTH | {f"{name}-dark": of for name, of in BOTH.items()}
 
 
 def log(kind: str, directory: Path) -> None:
@@ -51,16 +55,14 @@ def log(kind: str, directory: Path) -> None:
 
 
 def photograph(opened: Browser, url: str, name: str) -> None:
-    for dark in (False, True):
-        page = opened.new_page(viewport={"width": 1440, "height": 900})
-        page.goto(url)
-        page.frame_locator("iframe").get_by_test_id("layer-row").first.wait_for()
-        page.evaluate("dark => document.body.classList.toggle('dark-mode', dark)", dark)
-        page.wait_for_timeout(3000)
-        path = OUT / f"{name}{'-dark' if dark else ''}.png"
-        page.screenshot(path=path)
-        page.close()
-        Image.open(path).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    page = opened.new_page(viewport={"width": 1440, "height": 900})
+    page.goto(url)
+    page.frame_locator("iframe").get_by_test_id("layer-row").first.wait_for()
+    page.evaluate("dark => document.body.classList.toggle('dark-mode', dark)", name.endswith("-dark"))
+    page.wait_for_timeout(3000)
+    picture = Image.open(io.BytesIO(page.screenshot()))
+    page.close()
+    picture.convert("RGB").save(OUT / f"{name}.webp", lossless=True, method=6)  # a third of a PNG
 
 
 def main() -> None:

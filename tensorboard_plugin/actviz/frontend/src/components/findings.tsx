@@ -71,44 +71,46 @@ function FindingRow({ item }: { item: Item }) {
   const open = unfolded.value.has(item.cascade);
   const lasts = finding.goes_on ? "still so" : `until ${formatCount(finding.last_step)}`;
   return (
-    <div class={item.follows ? "finding follows" : "finding"}>
+    <>
       {letter === null && <p class="hint">Between the runs</p>}
-      <button
-        type="button"
-        data-testid="finding"
-        data-rule={finding.rule}
-        data-layer={finding.layer}
-        data-step={finding.first_step}
-        aria-current={isCurrent(item) ? "true" : undefined}
-        title={`${finding.layer}: ${finding.sentence}; from step ${finding.first_step}, ${lasts}\nUsually: ${finding.cause}`}
-        onClick={() => goToFinding(item)}
-      >
-        <span class={`sign ${finding.severity}`} aria-hidden="true">
-          {signOf(finding)}
-        </span>
-        <span class="name">{shorten(finding.layer, 22)}</span>
-        {letter !== null ? <Swatch letter={letter} run={run} /> : <span class="hint">A and B</span>}
-        <span class="spacer" />
-        <span class="at">step {formatCount(finding.first_step)}</span>
-        <span class="evidence">
-          {finding.sentence}
-          <span class="visually-hidden">
-            , {finding.severity === "bad" ? "bad" : "warning"}, run {letter ?? "A and B"}
-          </span>
-        </span>
-      </button>
-      {followers > 0 && (
+      <div class={item.follows ? "finding follows" : "finding"}>
         <button
           type="button"
-          class="cascade hint"
-          aria-expanded={open}
-          title={sentence ?? ""}
-          onClick={() => toggleCascade(item.cascade)}
+          data-testid="finding"
+          data-rule={finding.rule}
+          data-layer={finding.layer}
+          data-step={finding.first_step}
+          aria-current={isCurrent(item) ? "true" : undefined}
+          title={`${finding.layer}: ${finding.sentence}; from step ${finding.first_step}, ${lasts}\nUsually: ${finding.cause}`}
+          onClick={() => goToFinding(item)}
         >
-          {open ? "▾" : "▸"} {sentence}
+          <span class={`sign ${finding.severity}`} aria-hidden="true">
+            {signOf(finding)}
+          </span>
+          <span class="name">{shorten(finding.layer, 22)}</span>
+          {letter !== null ? <Swatch letter={letter} run={run} /> : <span class="hint">A and B</span>}
+          <span class="spacer" />
+          <span class="at">step {formatCount(finding.first_step)}</span>
+          <span class="evidence">
+            {finding.sentence}
+            <span class="visually-hidden">
+              , {finding.severity === "bad" ? "bad" : "warning"}, run {letter ?? "A and B"}
+            </span>
+          </span>
         </button>
-      )}
-    </div>
+        {followers > 0 && (
+          <button
+            type="button"
+            class="cascade hint"
+            aria-expanded={open}
+            title={sentence ?? ""}
+            onClick={() => toggleCascade(item.cascade)}
+          >
+            {open ? "▾" : "▸"} {sentence}
+          </button>
+        )}
+      </div>
+    </>
   );
 }
 
