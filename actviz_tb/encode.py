@@ -49,9 +49,10 @@ def step_events(record: StepRecord) -> Iterator[tuple[str | None, bytes]]:
     for name, kept in shown.maps.items():
         if name == INPUTS:
             continue
-        fields = {"layer": name, **_maps_fields(kept, source)}
-        yield name, _event(wire.layer_tag("maps", name), "maps", fields, _maps_arrays(kept), when)
-        if record.stock_images:
+        layer = wire.layer_of_slice(name)
+        fields = {"layer": layer, **_maps_fields(kept, source)}
+        yield layer, _event(wire.layer_tag("maps", name), "maps", fields, _maps_arrays(kept), when)
+        if record.stock_images and name == layer:
             png, width, height = _mosaic_png(kept)
             yield name, wire.image_event(name, png, width, height, *when).SerializeToString()
     for name, gram in shown.grams.items():

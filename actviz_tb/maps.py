@@ -4,7 +4,7 @@
 output                    layout          maps
 ========================  ==============  ====================================================
 (N, C, H, W)              ``channels``    C maps of H x W (of (N, H, W, C): the same)
-(N, C, D, H, W)           ``channels``    C maps of H x W at the middle depth
+(N, C, D, H, W)           ``channels``    C maps of H x W at the middle depth; and at others, see `other_depths`
 (N, T, D) or (N, C, L)    ``sequence``    one map T x D, or C x L
 (N, D)                    ``vector``      D values, folded near-square for display
 ========================  ==============  ====================================================
@@ -23,6 +23,8 @@ from actviz_tb.transfer import Array
 
 LEVELS = 254
 NONFINITE = 255
+MAX_DEPTHS = 8
+"""Of a volume the maps of so many slices are kept, evenly spaced, besides those of the middle one."""
 MAX_UNITS = 4096
 """A vector keeps at most so many of its values, evenly spaced."""
 _VECTOR_VALUES = 16384
@@ -100,6 +102,14 @@ def layout(shape: torch.Size, module: nn.Module | None = None) -> tuple[str | No
             return None, last
 
 
+def other_depths(shape: torch.Size, layout: str | None, channel_axis: int | None) -> tuple[int, ...]:
+    """Return the slices of a volume whose maps are kept besides those of the middle one; none of what is no volume."""
+    if layout != "channels" or len(shape) != 5:
+        return ()
+    depth = shape[2 if channel_axis == 1 else 1]
+    return tuple(each for each in evenly(depth, MAX_DEPTHS) if each != depth // 2)
+
+
 def evenly(count: int, keep: int) -> tuple[int, ...]:
     """Return at most `keep` indices below `count`, evenly spaced, the first one included."""
     if count <= keep:
@@ -118,12 +128,13 @@ def thinned(x: Tensor, axis: int, keep: int) -> Tensor:
     return x.index_select(axis, torch.arange(keep, device=x.device) * count // keep)
 
 
-def extract(activation: Tensor, layout: str, channel_axis: int | None, limits: Limits) -> Maps | None:
+def extract(activation: Tensor, layout: str, channel_axis: int | None, limits: Limits, depth: int | None = None) -> Maps | None:
     """Return the maps of the first samples of a floating point output, or None where it has no element to show.
 
     Args:
         activation: first axis: samples; detached.
         layout, channel_axis: of `layout`.
+        depth: of a volume's slice; None: the middle one.
     """
     if activation.numel() == 0:
         return None
@@ -135,7 +146,7 @@ def extract(activation: Tensor, layout: str, channel_axis: int | None, limits: L
     if channel_axis == x.ndim - 1:
         x = x.movedim(-1, 1)
     if x.ndim == 5:
-        x = x[:, :, x.shape[2] // 2]
+        x = x[:, :, x.shape[2] // 2 if depth is None else depth]
     return _quantise(x, layout, evenly(x.shape[1], limits.channels), limits.size)
 
 

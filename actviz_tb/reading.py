@@ -192,7 +192,7 @@ class Run:
         if kind not in _KINDS:
             raise ArgumentError(f"kind={kind!r}; expected one of {', '.join(map(repr, _KINDS))}")
         with self._records.index() as index:
-            return tuple(index.layers_with(_KINDS[kind]))
+            return tuple(name for name in index.layers_with(_KINDS[kind]) if name == wire.layer_of_slice(name))
 
     # From the index: nothing is read
 
@@ -290,9 +290,22 @@ class Run:
         """
         return self._records.one(_layer_kind(of), layer, step, lambda record, at: decode.histogram(record, layer, of, at))
 
-    def maps(self, layer: str, step: SupportsIndex | None = None) -> Maps:
-        """Return what a layer put out for the shown samples at a step, dequantised; raises as `histogram` does."""
-        return self._records.one("maps", layer, step, lambda record, at: decode.maps(record, layer, at))
+    def maps(self, layer: str, step: SupportsIndex | None = None, *, depth: int | None = None) -> Maps:
+        """Return what a layer put out for the shown samples at a step, dequantised; raises as `histogram` does.
+
+        Args:
+            depth: of a volume (N, C, D, H, W) one of the slices that were kept, at most eight, evenly spaced; None: the middle one.
+
+        Raises:
+            NotLoggedError: also where that slice was not kept; the message lists those that were.
+        """
+        name = wire.slice_name(layer, depth)
+        with self._records.index() as index:
+            slices = [each for each in index.layers_with("maps") if each != layer and wire.layer_of_slice(each) == layer]
+        if depth is not None and name not in slices:
+            kept = ", ".join(each.rpartition("=")[2] for each in slices) or "none"
+            raise NotLoggedError(f"no maps of layer {layer!r} at depth={depth}; kept are {kept}, and without depth the middle one")
+        return self._records.one("maps", name, step, lambda record, at: decode.maps(record, layer, at))
 
     def attention(self, layer: str, step: SupportsIndex | None = None) -> Attention:
         """Return the attention weights for the shown samples at a step; raises as `histogram` does.

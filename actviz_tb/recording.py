@@ -22,6 +22,7 @@ from actviz_tb.hooks import LayerOutput
 from actviz_tb.maps import Limits, Maps
 from actviz_tb.statistics import ActivationSummary, LayerStatistics, Scratch
 from actviz_tb.transfer import Array, Transfer
+from tensorboard_plugin.actviz import wire
 
 INPUTS = "inputs"
 """Name under which the maps of the model's input are kept."""
@@ -183,10 +184,12 @@ class Recording:
             else:
                 bounds = statistics.saturation_bounds(output.module)
                 self.summaries[name] = statistics.summarise(tensor, channel_axis, bounds, self.scratch)
-        if twin is not None and twin in self._maps:
-            self._maps[name] = self._maps[twin]
-        else:
-            self.add_maps(name, tensor, layout, channel_axis)
+        for depth in (None, *maps_module.other_depths(tensor.shape, layout, channel_axis)):
+            same = None if twin is None else self._maps.get(wire.slice_name(twin, depth))
+            if same is not None:
+                self._maps[wire.slice_name(name, depth)] = same
+            else:
+                self.add_maps(wire.slice_name(name, depth), tensor, layout, channel_axis, depth)
         if self.gram_samples is not None:
             with _exactly(tensor):
                 gram = centred_gram(tensor, self.gram_samples)
@@ -198,11 +201,11 @@ class Recording:
         self.layers.append(LayerDescription(name, output.path, output.kind, output.call, shape, dtype, layout, channel_axis, output.inputs))
         self._add_seconds(name, started)
 
-    def add_maps(self, name: str, tensor: Tensor, layout: str | None, channel_axis: int | None) -> None:
+    def add_maps(self, name: str, tensor: Tensor, layout: str | None, channel_axis: int | None, depth: int | None = None) -> None:
         """Keep the maps of a tensor under a name."""
         if self.limits is None or layout is None:
             return
-        extracted = maps_module.extract(tensor, layout, channel_axis, self.limits)
+        extracted = maps_module.extract(tensor, layout, channel_axis, self.limits, depth)
         if extracted is not None:
             self._maps[name] = (extracted, tuple(tensor.shape))
 

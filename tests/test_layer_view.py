@@ -302,15 +302,26 @@ def test_the_histogram_is_against_the_step_that_was_alt_clicked(page: Page, boar
 # Kinds of output
 
 
-def test_a_volume_says_which_slice_it_shows_and_shows_that_slice(page: Page, board: TensorBoard, trained: dict[str, Trained]) -> None:
+def test_a_volume_shows_the_chosen_slice_and_says_which_it_is(page: Page, board: TensorBoard, trained: dict[str, Trained]) -> None:
     tab = layer_view(page, board, "volume", "0", step=4, scale="map", colormap="grey", channel=3, sample=2)
     large = tab.get_by_test_id("map-large")
     expect(large).to_have_attribute("data-sample", "2", timeout=20_000)
-    expect(tab.get_by_test_id("value-grid")).to_contain_text("slice 5 of the depth 0 to 9, the middle one, is logged")
-    shown, greys = shown_greys(tab)
-    truth = outputs(trained["volume"], 4, 1)[2, 3, 5].reshape(-1)
-    values = shown["low"] + greys / 255 * (shown["high"] - shown["low"])
-    np.testing.assert_allclose(values, truth, atol=(truth.max() - truth.min()) / 254)
+
+    def check(depth: int) -> None:
+        expect(tab.get_by_test_id("value-grid")).to_contain_text(f"slice {depth} of the depth; 8 slices are logged")
+        shown, greys = shown_greys(tab)
+        truth = outputs(trained["volume"], 4, 1)[2, 3, depth].reshape(-1)
+        values = shown["low"] + greys / 255 * (shown["high"] - shown["low"])
+        np.testing.assert_allclose(values, truth, atol=(truth.max() - truth.min()) / 254)
+
+    check(5)
+    page.keyboard.press(".")
+    check(6)
+    tab.get_by_test_id("depth").fill("0")
+    check(0)
+    page.wait_for_url(re.compile("depth=0"))
+    page.keyboard.press("ArrowDown")  # the ReLU has the same slices
+    expect(tab.get_by_test_id("value-grid")).to_contain_text("slice 0 of the depth")
 
 
 def test_a_sequence_shows_channels_by_time_and_its_rows_are_chosen_by_key(

@@ -28,7 +28,8 @@ Kinds of record, and their arrays (L layers, C channels, S samples):
 ``layer``    histogram ``bins`` int16 [B], ``counts`` uint32 [B]; channel profile ``channel_mean``, ``channel_max``
              (largest absolute value), ``channel_zero`` (fraction) float32 [C], and ``channels`` uint32 [C] where only some are kept.
 ``maps``     ``data`` uint8 [S, C, h, w], ``low``, ``high``, ``mean`` float32 [S, C]; value = low + data * (high - low) / MAP_LEVELS,
-             data == MAP_NONFINITE where the value is NaN or infinite.
+             data == MAP_NONFINITE where the value is NaN or infinite. Of a volume's middle slice; those of other slices are records
+             of their own, see `slice_name`.
 ``gradients``, ``gradient``  as ``step`` and ``layer``, of the gradient of the loss with respect to each output.
 ``gram``     centred Gram matrix of the probe's first n samples: ``gram`` float32 [n (n + 1) / 2], its lower triangle row by row.
 ``attention``  weights as ``maps`` (a channel a head; ``queries`` where only some are kept), and float32 [S, H]: ``entropy`` (nats, mean
@@ -134,6 +135,23 @@ def layer_tag(kind: str, layer: str) -> str:
     if kind not in LAYER_KINDS:
         raise WireError(f"no such kind of layer record: {kind!r}; one of {', '.join(LAYER_KINDS)}")
     return f"{TAG_PREFIX}{kind}/{layer}"
+
+
+_SLICE = "#depth="
+
+
+def slice_name(layer: str, depth: int | None) -> str:
+    """Return the name under which maps of a slice of a volume are recorded, for the middle one (None) the layer's own.
+
+    >>> slice_name("conv1", 3), layer_of_slice("conv1#depth=3")
+    ('conv1#depth=3', 'conv1')
+    """
+    return layer if depth is None else f"{layer}{_SLICE}{depth}"
+
+
+def layer_of_slice(name: str) -> str:
+    """Return the layer that maps of this name are of; see `slice_name`."""
+    return name.partition(_SLICE)[0]
 
 
 def parse_tag(tag: str) -> tuple[str, str | None] | None:

@@ -276,3 +276,20 @@ def test_a_result_shows_shapes_not_numbers(logged: Logged) -> None:
     assert repr(logged.run) == f"Run('.': {len(logged.run.layers)} layers, 3 steps (0 to 6))"
     assert "steps=int64[3]" in repr(logged.run.stats("conv"))
     assert "values=float32[5, 6, 6, 6]" in repr(logged.run.maps("conv"))
+
+
+def test_slices_of_a_volume_are_read_by_their_depth(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv3d(1, 3, 3, padding=1), nn.ReLU())
+    volumes = torch.randn(2, 1, 10, 6, 5)
+    with actviz_tb.watch(model, tmp_path, every=1, samples=2, on_error="raise"):
+        model(volumes)
+    run = actviz_tb.read(tmp_path)["."]
+    truth = model[0](volumes).detach().numpy()
+    for depth in (0, 1, 2, 3, None, 6, 7, 8):
+        found = run.maps("0", depth=depth)
+        assert (found.layer, found.output_shape) == ("0", truth.shape)
+        np.testing.assert_allclose(found.values, truth[:, :, 5 if depth is None else depth], atol=np.ptp(truth) / 254)
+    assert run.layers_with("maps") == ("0", "1")
+    with pytest.raises(actviz_tb.NotLoggedError, match="kept are 0, 1, 2, 3, 6, 7, 8, and without depth the middle one"):
+        run.maps("0", depth=4)

@@ -7,6 +7,8 @@ const CAPACITY_BYTES = 96 << 20;
 export interface MapsKey {
   run: string;
   layer: string;
+  /** Of a volume a slice that is not the middle one, as in its name (`depths.ts`); else empty. */
+  part: string;
   step: number;
   /** When the step was logged: a step logged anew has other maps. */
   wallTime_s: number;
@@ -55,7 +57,7 @@ export class MapsCache {
     const requests: Promise<unknown>[] = [];
     for (const group of this.missing(keys)) {
       const [first, last] = [group[0] as MapsKey, group[group.length - 1] as MapsKey];
-      const range = first === last ? null : this.loadRange(first.run, first.layer, first.step, last.step);
+      const range = first === last ? null : this.loadRange(first.run, first.layer + first.part, first.step, last.step);
       const answer = range?.catch(
         (): MapsRange => ({ maps: new Map(), next: Number.NEGATIVE_INFINITY, unreadable: [] }),
       );
@@ -67,7 +69,7 @@ export class MapsCache {
   }
 
   private loadOne(key: MapsKey): Promise<Maps> {
-    return this.load(key.run, key.layer, key.step);
+    return this.load(key.run, key.layer + key.part, key.step);
   }
 
   /** A step's maps from a range. What that had no room for, or could not read, is asked for alone: that answer says why. */
@@ -116,8 +118,8 @@ export class MapsCache {
   }
 }
 
-function nameOf({ run, layer, step, wallTime_s }: MapsKey): string {
-  return JSON.stringify([run, layer, step, wallTime_s]);
+function nameOf({ run, layer, part, step, wallTime_s }: MapsKey): string {
+  return JSON.stringify([run, layer, part, step, wallTime_s]);
 }
 
 export const mapsCache = new MapsCache();

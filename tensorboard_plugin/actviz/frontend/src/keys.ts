@@ -14,9 +14,23 @@ import {
   toggleOverlay,
   togglePlay,
 } from "./actions";
+import { moveDepth } from "./depths";
 import { moveFinding, thresholdsShown } from "./findings";
 import { foldAround, toggleStrips } from "./rows";
-import { brush, helpShown, layer, looping, saveShown, search, step, VIEWS, type View, view, zoom } from "./state";
+import {
+  brush,
+  helpShown,
+  layer,
+  layerInfo,
+  looping,
+  saveShown,
+  search,
+  step,
+  VIEWS,
+  type View,
+  view,
+  zoom,
+} from "./state";
 import { parentWindow } from "./theme";
 import { COMPARE_KEYS } from "./views/compare/keys";
 import { togglePulse } from "./views/propagation/pulse";
@@ -77,6 +91,8 @@ const KEYS_OF: Readonly<Partial<Record<View, Keys>>> = {
     "-": () => stretchContrast(1.25),
     "0": resetContrast,
     o: toggleOverlay,
+    ",": () => moveDepth(layerInfo.value, -1),
+    ".": () => moveDepth(layerInfo.value, 1),
   },
   propagation: { Enter: openChosen, p: togglePulse },
   compare: COMPARE_KEYS,

@@ -41,6 +41,8 @@ export const referenceStep = signal<number | null>(null);
 export const sample = signal(0);
 /** Index of a channel of the layer's output, as in `Maps.channels`. */
 export const channel = signal<number | null>(null);
+/** Slice of a volume; null: the middle one. */
+export const depth = signal<number | null>(null);
 export const colormap = signal<ColormapName>("activations");
 export const scaleMode = signal<ScaleMode>("locked");
 export const channelSort = signal<ChannelSort>("index");

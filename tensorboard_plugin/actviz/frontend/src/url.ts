@@ -22,6 +22,7 @@ import {
   comparison,
   contrast,
   type DetailOf,
+  depth,
   detailOf,
   dimensions,
   estimator,
@@ -216,6 +217,7 @@ const FIELDS: readonly Field[] = [
   choice<DetailOf>("detail", detailOf, ["layer", "channel"]),
   choice<LayerPart>("part", layerPart, ["output", "attention"]),
   whole("head", head),
+  whole("depth", depth),
   // Propagation
   choice<ChannelChoice>("channels", channelChoice, ["index", "largest", "changed"]),
   field("samples", sideBySide, (positions) => (positions.length > 1 ? positions.join(",") : null), decodePositions),

@@ -13,7 +13,7 @@ function cache(capacity: number) {
   return { asked, failing, kept: new MapsCache(load, capacity) };
 }
 
-const key = (step: number, wallTime_s = 1) => ({ run: "a", layer: "b", step, wallTime_s });
+const key = (step: number, wallTime_s = 1) => ({ run: "a", layer: "b", part: "", step, wallTime_s });
 
 test("those who ask at the same time share one request, and later ones need none", async () => {
   const { asked, kept } = cache(1000);

@@ -1,8 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { maxPooled, placesOf, tokenOf, weightsOf } from "../src/attention";
+import { depthIn, depthsOf } from "../src/depths";
 import { changeOf, channelOrder, scaleLimits, strongestPixels, unitAt, unitedLimits, windowed } from "../src/maps";
 import { pixelHistogram, topSample } from "../src/pixels";
-import type { Attention, Channels, LayerStats, Maps } from "../src/types";
+import { depth } from "../src/state";
+import type { Attention, Channels, LayerInfo, LayerStats, Maps } from "../src/types";
 import { deadSinceAt, deadThroughout, lifeEvents, lifeSummary, lifeWords, mostChanged } from "../src/views/layer/life";
 import { fittingText, GAP, tiling } from "../src/views/layer/tiling";
 
@@ -345,4 +347,19 @@ test("the strongest units are those farthest from zero; none is zero or not fini
   // -2.7, -12.7, 0, not finite, 12.7
   expect(strongestPixels(vector, 0, 9).map((pixel) => unitAt(vector, pixel))).toEqual([5, 11, 3]);
   expect(strongestPixels(vector, 0, 1)).toEqual([1]);
+});
+
+test("of a volume the logged slices are those that the logging side keeps, and the chosen one is the nearest", () => {
+  const volume = (count: number) =>
+    ({ name: "v", layout: "channels", channel_axis: 1, shape: [2, 3, count, 6, 5] }) as unknown as LayerInfo;
+  expect(depthsOf(volume(10))).toEqual([0, 1, 2, 3, 5, 6, 7, 8]);
+  expect(depthsOf(volume(3))).toEqual([0, 1, 2]);
+  expect(depthsOf({ ...volume(10), channel_axis: 4, shape: [2, 10, 6, 5, 3] } as LayerInfo)).toEqual(
+    depthsOf(volume(10)),
+  );
+  expect(depthsOf({ name: "c", layout: "channels", channel_axis: 1, shape: [2, 3, 6, 5] } as LayerInfo)).toEqual([]);
+  expect(depthIn(volume(10))).toBe(5);
+  depth.value = 9;
+  expect(depthIn(volume(10))).toBe(8);
+  depth.value = null;
 });

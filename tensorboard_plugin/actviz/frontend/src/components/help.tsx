@@ -12,6 +12,7 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["[ ]", "channel, attention head"],
   ["- + 0", "Layer: less, more contrast; as it was"],
   ["o", "Layer: maps over their input"],
+  [", .", "Layer: slice of a volume"],
   ["p", "Propagation: play through the layers"],
   ["space", "play, pause"],
   ["l", "loop: play the range in view again and again"],

@@ -66,7 +66,9 @@ function remember<T>(kept: Map<string, T>, name: string, make: () => T): T {
 function keyOf({ run, step }: Side, name: string): MapsKey | null {
   const timeline = timelines.value[run];
   const index = timeline ? indexOfStep(timeline.steps, step) : -1;
-  return timeline && index >= 0 ? { run, layer: name, step, wallTime_s: timeline.wall_times_s[index] as number } : null;
+  return timeline && index >= 0
+    ? { run, layer: name, part: "", step, wallTime_s: timeline.wall_times_s[index] as number }
+    : null;
 }
 
 /** The inputs of these maps: a probe's hold until the run is started again, a batch's for its step. */

@@ -2,13 +2,16 @@
 import { setFocus } from "../../actions";
 import { Chooser } from "../../components/chooser";
 import { Swatch } from "../../components/frame";
+import { depthIn, depthsOf } from "../../depths";
 import { shorten } from "../../format";
 import {
   type ChannelSort,
   type ColormapName,
   channelSort,
   colormap,
+  depth,
   focus,
+  layerInfo,
   layerPart,
   overlay,
   type ScaleMode,
@@ -76,6 +79,31 @@ export function ScaleChooser({ state, overRuns }: { state: { value: ScaleMode };
   );
 }
 
+/** Which logged slice of a volume is shown. */
+function DepthSlider() {
+  const info = layerInfo.value;
+  const logged = depthsOf(info);
+  const here = depthIn(info);
+  if (here === null || logged.length < 2) return null;
+  return (
+    <label title="slice of the volume (, and .)">
+      Depth {here}
+      <input
+        type="range"
+        data-testid="depth"
+        aria-valuetext={`slice ${here}`}
+        min="0"
+        max={logged.length - 1}
+        step="1"
+        value={logged.indexOf(here)}
+        onInput={(event) => {
+          depth.value = logged[Number(event.currentTarget.value)] as number;
+        }}
+      />
+    </label>
+  );
+}
+
 export function LayerControls() {
   const { shown } = useMaps();
   const inputs = useInputs(shown);
@@ -110,6 +138,7 @@ export function LayerControls() {
           />
         </label>
       )}
+      {(place === null || layerPart.value === "output") && <DepthSlider />}
       {place === null || layerPart.value === "output" ? <SortChooser shown={shown} /> : null}
       <ScaleChooser state={scaleMode} overRuns={shownRuns.value.length > 1 || scaleMode.value === "runs"} />
       <Chooser<ColormapName>

@@ -5,6 +5,7 @@ import { placesOf } from "../../attention";
 import { nearestIndex } from "../../axis";
 import { type MapsKey, mapsCache } from "../../cache";
 import { useFetched } from "../../components/frame";
+import { partOf } from "../../depths";
 import { unitedLimits } from "../../maps";
 import {
   focusedRun,
@@ -26,16 +27,20 @@ const AHEAD = 10;
 const BEHIND = 2;
 
 /** The maps' key of a logged step; null when the run did not log it. */
-export function keyOf(run: string | null, name: string | null, at: number | null): MapsKey | null {
+export function keyOf(run: string | null, name: string | null, at: number | null, part = ""): MapsKey | null {
   const timeline = run === null ? undefined : timelines.value[run];
   if (run === null || name === null || at === null || timeline === undefined) return null;
   const index = indexOfStep(timeline.steps, at);
-  return index < 0 ? null : { run, layer: name, step: at, wallTime_s: timeline.wall_times_s[index] as number };
+  return index < 0 ? null : { run, layer: name, part, step: at, wallTime_s: timeline.wall_times_s[index] as number };
 }
 
 function sameKey(one: MapsKey, other: MapsKey): boolean {
   return (
-    one.run === other.run && one.layer === other.layer && one.step === other.step && one.wallTime_s === other.wallTime_s
+    one.run === other.run &&
+    one.layer === other.layer &&
+    one.part === other.part &&
+    one.step === other.step &&
+    one.wallTime_s === other.wallTime_s
   );
 }
 
@@ -55,7 +60,7 @@ export interface MapsState {
 
 /** The maps of the step in view. The former step's stay, under their own step, until they are there; another layer's never do. */
 export function useMaps(): MapsState {
-  const wanted = keyOf(focusedRun.value, layer.value, step.value);
+  const wanted = keyOf(focusedRun.value, layer.value, step.value, partOf(layer.value));
   const name = wanted && JSON.stringify(wanted);
   const { last, error, late } = useAwaited<ShownMaps>(
     name,
@@ -76,7 +81,7 @@ let lastIndex = -1;
 let fetching = false;
 
 /** Fetches round a step, one request at a time; again only once half of what lies ahead was used up. */
-function prefetch({ run, layer: name, step: at }: MapsKey): void {
+function prefetch({ run, layer: name, part, step: at }: MapsKey): void {
   const steps = stepsInView.value;
   const here = indexOfStep(steps, at);
   const forwards = here >= lastIndex;
@@ -84,7 +89,7 @@ function prefetch({ run, layer: name, step: at }: MapsKey): void {
   if (fetching || here < 0) return;
   const near = (from: number, to: number) =>
     Array.from({ length: Math.max(0, to - from + 1) }, (_, index) =>
-      keyOf(run, name, steps[from + index] ?? null),
+      keyOf(run, name, steps[from + index] ?? null, part),
     ).filter((key): key is MapsKey => key !== null);
   const half = AHEAD / 2;
   const soon = forwards ? near(here - 1, here + half) : near(here - half, here + 1);
@@ -131,7 +136,7 @@ export function useHistory(): { history: LayerHistory | null; error: string | nu
 /** The maps of the reference step, for change; null until they are there, or without a use for them. */
 export function useReference(key: MapsKey | null): ShownMaps | null {
   const at = referenceStepOf(key?.run ?? null);
-  const wanted = key === null || at === null ? null : keyOf(key.run, key.layer, at);
+  const wanted = key === null || at === null ? null : keyOf(key.run, key.layer, at, key.part);
   const { data } = useFetched<ShownMaps>(wanted && JSON.stringify(wanted), async () => ({
     maps: await mapsCache.get(wanted as MapsKey),
     key: wanted as MapsKey,

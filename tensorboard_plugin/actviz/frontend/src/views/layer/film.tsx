@@ -31,7 +31,7 @@ export function FilmStrip({
   statistics: LayerStats | null;
   inputs: Inputs | null;
 }) {
-  const { run, layer } = shown.key;
+  const { run, layer, part } = shown.key;
   const { maps } = shown;
   const logged = timelines.value[run]?.steps ?? [];
   const steps = logged.slice(...indexRange(logged, axis.value.first, axis.value.last));
@@ -50,12 +50,12 @@ export function FilmStrip({
   const place = step.value === null ? -1 : nearestIndex(frames, step.value);
   if (place >= 0) frames[place] = steps[nearestIndex(steps, step.value as number)] as number;
   const [arrived, setArrived] = useState(0);
-  const name = JSON.stringify([run, layer, frames]);
+  const name = JSON.stringify([run, layer, part, frames]);
   useEffect(() => {
     let current = true;
     void (async () => {
       for (const frame of frames) {
-        const key = keyOf(run, layer, frame);
+        const key = keyOf(run, layer, frame, part);
         if (!current || key === null) continue;
         if (mapsCache.peek(key) !== undefined) continue;
         await mapsCache.get(key).catch(() => undefined);
@@ -81,7 +81,7 @@ export function FilmStrip({
     context.textAlign = "center";
     context.textBaseline = "top";
     for (const [index, frame] of frames.entries()) {
-      const key = keyOf(run, layer, frame);
+      const key = keyOf(run, layer, frame, part);
       const found: Maps | undefined = key === null ? undefined : mapsCache.peek(key);
       const x = Math.round(left + index * pitch + (pitch - wide) / 2);
       if (found === undefined) {
@@ -127,7 +127,7 @@ export function FilmStrip({
     else point("film", frame, row * columns + column);
   };
   const mapOf = (frame: number) => {
-    const key = keyOf(run, layer, frames[frame] ?? null);
+    const key = keyOf(run, layer, frames[frame] ?? null, part);
     const found = key === null ? undefined : mapsCache.peek(key);
     return found ? { maps: found, map: mapIn(found), name: `step ${formatCount(frames[frame] as number)}` } : null;
   };

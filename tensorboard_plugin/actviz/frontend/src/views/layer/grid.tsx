@@ -2,6 +2,7 @@
 import { useEffect } from "preact/hooks";
 import { lut } from "../../colour";
 import { Canvas } from "../../components/canvas";
+import { depthsOf, sliceOf } from "../../depths";
 import { drawInputIn } from "../../draw/input";
 import { drawMap, drawOutline } from "../../draw/maps";
 import { formatPercent, formatShort, shorten } from "../../format";
@@ -13,6 +14,7 @@ import {
   channelSort,
   colormap,
   dark,
+  layers,
   overlay,
   sample,
   scaleMode,
@@ -251,13 +253,13 @@ function Tiles(props: GridProps & { order: readonly number[] }) {
 }
 
 /** Which of the channels, and of a volume which slice, the maps are of, where it is not all. */
-function keptOf({ maps: { layout, shape, channels } }: ShownMaps): string {
+function keptOf({ maps: { layout, shape, channels }, key }: ShownMaps): string {
   const words = [""];
   const all = shape[1] ?? channels.length;
   if (layout === "channels" && all > channels.length) words.push(`${channels.length} of ${all} channels are logged`);
   if (layout === "channels" && shape.length === 5) {
-    const depth = shape[2] as number;
-    words.push(`slice ${Math.floor(depth / 2)} of the depth 0 to ${depth - 1}, the middle one, is logged`);
+    const info = layers.value.find(({ name }) => name === key.layer);
+    words.push(`slice ${sliceOf(key.part, info)} of the depth; ${depthsOf(info).length} slices are logged`);
   }
   return words.join("; ");
 }
