@@ -139,11 +139,12 @@ export function drawLane(
   for (let index = 0; index < lane.left.length; index++) {
     const state = lane.state[index] as number;
     if (state === 4 || state === 2) continue;
-    if (state === 3) context.fillStyle = zero;
-    else {
-      const at = Math.round(onScale(domain, lane.value[index] as number) * 255) * 4;
-      context.fillStyle = `rgb(${lut[at]},${lut[at + 1]},${lut[at + 2]})`;
-    }
+    const place = onScale(domain, lane.value[index] as number);
+    const at = Math.round(place * 255) * 4;
+    const colour = `rgb(${lut[at]},${lut[at + 1]},${lut[at + 2]})`;
+    if (state !== 3) context.fillStyle = colour;
+    // Where the statistic is large because all is zero, as the share of zeros is, its colour says so too.
+    else context.fillStyle = place > 0.5 ? dots(context, palette.bg, colour) : zero;
     context.fillRect(lane.left[index] as number, top, (lane.width[index] as number) + 0.2, height);
   }
   drawNonfinite(context, lane, top, height, palette);

@@ -158,7 +158,8 @@ function drawFaults(context: CanvasRenderingContext2D, name: string, run: string
   const lasting = found.filter(({ severity, goes_on }) => severity === "bad" && goes_on).pop();
   if (lasting && lasting.first_step <= last)
     drawWords(context, lasting, x(Math.max(first, lasting.first_step)), top, height);
-  for (const finding of found)
+  // The most telling one comes first in the list, and last here: on top of those that begin with it.
+  for (const finding of [...found].reverse())
     if (finding.first_step >= first && finding.first_step <= last)
       drawSign(context, finding, x(finding.first_step), top + height / 2 + 0.5);
 }
