@@ -131,7 +131,7 @@ def test_steps_at_which_all_is_zero_count_for_dead_channels_and_for_what_vanishe
     assert (evidence["dead"], evidence["channels"], evidence["least"]) == (16, 16, 15)
     assert health.findings[0].sentence == "16 of 16 channels zero for every input, 15 at step 390"
     assert health.findings[0].brief == "dead in 15 to 16 of 16 channels"
-    assert [each.sentence for each in health.cascades] == ["relu dead in 16 of 16 channels from 200, fc dropped at 200"]
+    assert [each.sentence for each in health.cascades] == ["relu dead in 15 to 16 of 16 channels from 200, fc dropped at 200"]
 
 
 def test_dead_channels_are_not_told_beside_a_dead_layer() -> None:
