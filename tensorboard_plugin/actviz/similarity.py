@@ -150,9 +150,10 @@ def project(triangles: Array, n: int) -> Projection:
     effective_rank = np.full(steps, np.nan)
     found = []
     for begin in range(0, steps, _TURN):
+        if begin:
+            time.sleep(_PAUSE_S)
         with _one_thread():
             found += [_principal(triangle.astype(np.float64), n) for triangle in triangles[begin : begin + _TURN]]
-        time.sleep(_PAUSE_S)
     before: Array | None = None
     for index, principal in enumerate(found):
         if principal is None:

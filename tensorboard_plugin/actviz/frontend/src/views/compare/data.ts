@@ -16,6 +16,7 @@ import { layer, matchChannels, models, rankBy, timelines } from "../../state";
 import { indexOfStep } from "../../stats";
 import type { Channels, Differences, Histograms, Inputs, LayerStats, Maps, Matching } from "../../types";
 import { useAwaited } from "../awaited";
+import { keyOf } from "../layer/data";
 import { mismatch, type SameInputs, sameInputs } from "./tiles";
 
 const SETTLED_AFTER_MS = 120;
@@ -61,14 +62,6 @@ function remember<T>(kept: Map<string, T>, name: string, make: () => T): T {
     }
   }
   return found;
-}
-
-function keyOf({ run, step }: Side, name: string): MapsKey | null {
-  const timeline = timelines.value[run];
-  const index = timeline ? indexOfStep(timeline.steps, step) : -1;
-  return timeline && index >= 0
-    ? { run, layer: name, part: "", step, wallTime_s: timeline.wall_times_s[index] as number }
-    : null;
 }
 
 /** The inputs of these maps: a probe's hold until the run is started again, a batch's for its step. */
@@ -126,8 +119,8 @@ async function load(a: Side, b: Side, keyA: MapsKey, keyB: MapsKey, matched: boo
 export function usePair(): PairState {
   const [a, b, name, matched] = [sideA.value, sideB.value, layer.value, matchChannels.value];
   const without = withoutMaps(a, name) ?? withoutMaps(b, name);
-  const keyA = a && name !== null && without === null ? keyOf(a, name) : null;
-  const keyB = b && name !== null && without === null ? keyOf(b, name) : null;
+  const keyA = a && name !== null && without === null ? keyOf(a.run, name, a.step) : null;
+  const keyB = b && name !== null && without === null ? keyOf(b.run, name, b.step) : null;
   const wanted = keyA && keyB ? JSON.stringify([keyA, keyB, matched]) : null;
   const { last, error, late } = useAwaited<Pair>(
     wanted,
@@ -146,13 +139,12 @@ export function usePair(): PairState {
   return { pair: stays ? former : null, waiting: late, error: null };
 }
 
-function prefetch({ run, step, letter }: Side, name: string): void {
+function prefetch({ run, step }: Side, name: string): void {
   const steps = timelines.value[run]?.steps ?? [];
   const here = indexOfStep(steps, step);
   for (let away = 1; away <= PREFETCH; away++)
     for (const index of [here + away, here - away]) {
-      const at = steps[index];
-      const key = at === undefined ? null : keyOf({ run, step: at, letter }, name);
+      const key = keyOf(run, name, steps[index] ?? null);
       if (key !== null) mapsCache.get(key).catch(() => undefined);
     }
 }
