@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -25,7 +25,7 @@ from tensorboard_plugin.actviz import wire
 _FIRST_CAPACITY = 1 << 16
 _LENGTH_BYTES = 8
 
-Part = tuple[ActivationSummary, list[Array]]
+Part = tuple[ActivationSummary, Sequence[Array]]
 Parts = list[bytes]
 """Of each rank its layers' summaries, packed."""
 
@@ -89,7 +89,7 @@ class Merger:
             if self._group is None:
                 self._group = _own_group()
             raw = pending.raw()
-            own = {name: (replace(summary, **_NO_TENSORS), raw[name]) for name, summary in pending.summaries.items()}
+            own = {name: (replace(summary, parts=()), raw[name]) for name, summary in pending.summaries.items()}
             return self._exchange(wire.deflate(pickle.dumps(own)))
         except Exception as error:
             self._failed = True
@@ -130,9 +130,6 @@ def _default_timeout() -> timedelta | None:
         if isinstance(timeout, timedelta):
             return timeout
     return None
-
-
-_NO_TENSORS: dict[str, Any] = dict.fromkeys(("finite", "total", "low", "high", "zero", "moments", "extra", "histogram"), torch.empty(0))
 
 
 def combined(ranks: Parts) -> HostStatistics:

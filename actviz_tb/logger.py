@@ -129,6 +129,7 @@ _loggers: weakref.WeakSet[ActivationLogger] = weakref.WeakSet()
 
 _graph_task = torch._C._current_graph_task_id
 _is_grad_enabled = torch.is_grad_enabled
+_is_captured: Callable[[], bool] = torch.cuda.is_current_stream_capturing if torch.backends.cuda.is_built() else bool
 
 
 def _end_in_child() -> None:
@@ -343,6 +344,9 @@ class ActivationLogger:
         """Start recording if the forward that begins is due; say whether it did."""
         if self._forked or _graph_task() != -1:  # as `in_backward` says
             return False
+        if _is_captured():
+            self._tell_of_capture()
+            return False
         called = model
         if "_is_replica" in model.__dict__ and is_replica(model):
             original = self._model()
@@ -417,6 +421,12 @@ class ActivationLogger:
             self._fault("", fault)
         if self._monitor is not None:
             self._monitor.tell(self._fault)
+
+    def _tell_of_capture(self) -> None:
+        reason = "its forward was captured in a CUDA graph, whose replays call no hook; steps that run without it are recorded"
+        if "CUDA graph" not in self._meter.skipped:
+            self._meter.skipped["CUDA graph"] = reason
+            warnings.warn(f"the watched model is not seen: {reason}", ActvizWarning, stacklevel=4)
 
     def _fault(self, layer: str, error: Exception) -> None:
         self._meter.faults[layer] += 1

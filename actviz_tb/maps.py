@@ -1,4 +1,4 @@
-"""From an activation tensor to small 2-D maps, quantised to uint8, on the tensor's own device (arrays where compiled code makes them).
+"""From an activation tensor to small 2-D maps, quantised to uint8, on the tensor's own device (arrays where `native` makes them).
 
 ========================  ==============  ====================================================
 output                    layout          maps
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from actviz_tb import native
+from actviz_tb import gpu, native
 from actviz_tb.transfer import Array
 
 LEVELS = 254
@@ -163,6 +163,8 @@ def _quantise(x: Tensor, layout: str, channels: tuple[int, ...], size: int | Non
     pool = (1, 1) if size is None else (-(-height // size), -(-width // size))
     if x.device.type == "cpu" and native.available():
         return Maps(layout, *native.maps(x.float(), len(channels), pool), channels, units, pool)
+    if gpu.available(x):
+        return Maps(layout, *gpu.maps(gpu.readable(x), len(channels), pool), channels, units, pool)
     x = thinned(x, 1, len(channels)).float()
     # On the CPU a finite sum costs nothing to ask for, and proves that no value has to be masked.
     clean = x.device.type == "cpu" and math.isfinite(x.sum().item())

@@ -694,6 +694,6 @@ int actviz_glance(const float *values, int64_t count, const Ring *ring, int64_t 
     Cell *cell = ring->cells + ring->row * ring->columns + column;
     cell->count = count, cell->nan = whole.nan, cell->posinf = whole.posinf, cell->neginf = whole.neginf;
     cell->rms = finite ? sqrt(whole.squares / finite) : 0;
-    cell->low = whole.low, cell->high = whole.high;
+    cell->low = finite ? whole.low : NAN, cell->high = finite ? whole.high : NAN;
     return (nonfinite > 0) + (jumps(ring, column, cell->rms) ? 2 : 0);
 }

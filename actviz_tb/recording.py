@@ -127,12 +127,12 @@ class PendingStatistics:
 
     def __init__(self, summaries: Mapping[str, ActivationSummary]) -> None:
         self.summaries = summaries
-        self._transfer = Transfer([tensor for summary in summaries.values() for tensor in summary.parts()])
+        self._transfer = Transfer([part for summary in summaries.values() for part in summary.parts])
 
-    def raw(self) -> dict[str, list[Array]]:
-        """Return the contents of each summary's parts."""
+    def raw(self) -> dict[str, Sequence[Array]]:
+        """Return what each summary holds."""
         arrays = iter(self._transfer.arrays())
-        return {name: [next(arrays) for _ in summary.parts()] for name, summary in self.summaries.items()}
+        return {name: summary.unpacked([next(arrays) for _ in summary.parts]) for name, summary in self.summaries.items()}
 
     def to_host(self) -> HostStatistics:
         raw = self.raw()

@@ -7,7 +7,7 @@ where it is there; those on an accelerator are collected there (`DeviceRow`) and
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from actviz_tb import native
-from actviz_tb.transfer import Transfer
+from actviz_tb import gpu, native
+from actviz_tb.transfer import Array, Transfer
 
 CELL = np.dtype(
     [
@@ -175,52 +175,108 @@ class DeviceRow:
     def __init__(self) -> None:
         self._columns: list[int] = []
         self._counts: list[int] = []
+        self._glances: _ByKernel | _ByTorch | None = None
+
+    def add(self, column: int, x: Tensor) -> None:
+        """Enter an output; waits for nothing."""
+        if self._glances is None:
+            self._glances = (_ByKernel if gpu.available(x) else _ByTorch)(x.device)
+        self._glances.add(len(self._columns), x.detach())
+        self._columns.append(column)
+        self._counts.append(x.numel())
+
+    def land(self) -> Landing | None:
+        """Begin to bring the row to the host, and begin another one; None where nothing was entered."""
+        if not self._columns or self._glances is None:
+            return None
+        landing = Landing(self._columns, self._counts, self._glances.land(len(self._columns)), self._glances.cells)
+        self._columns, self._counts = [], []
+        return landing
+
+
+class _ByKernel:
+    """Glances that a kernel takes, which reads an output once."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._chunks: list[Tensor] = []
+        self._slots: list[Tensor] = []
+
+    def add(self, index: int, x: Tensor) -> None:
+        if index == 0:
+            for chunk in self._chunks:
+                chunk.zero_()
+        if index == len(self._slots):
+            self._chunks.append(torch.zeros(_CHUNK, gpu.GLANCE, dtype=torch.int64, device=self._device))
+            self._slots += self._chunks[-1].unbind()
+        gpu.glance(gpu.readable(_dense(x)), self._slots[index])
+
+    def land(self, count: int) -> Transfer:
+        return Transfer(self._chunks[: -(-count // _CHUNK)])
+
+    @staticmethod
+    def cells(arrays: Sequence[Array], counts: Sequence[int]) -> list[dict[str, float]]:
+        """Return the fields of the cells."""
+        return gpu.glanced(np.concatenate(arrays)[: len(counts)], counts)
+
+
+class _ByTorch:
+    """Glances by torch's operations: five of them, which wait for nothing."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
         self._values: list[Tensor] = []
         self._finite: list[Tensor] = []
         self._slots: list[tuple[Tensor, ...]] = []
 
-    def add(self, column: int, x: Tensor) -> None:
-        """Enter an output; waits for nothing."""
+    def add(self, index: int, x: Tensor) -> None:
         if x.dtype not in (torch.float32, torch.float16, torch.bfloat16):
             x = x.float()
-        index = len(self._columns)
         if index == len(self._slots):
-            self._grow(x.device)
+            self._grow()
         norm, low, high, finite = self._slots[index]
-        x = x.detach()
         torch.linalg.vector_norm(x, dtype=torch.float32, out=norm)
         lowest, highest = torch.aminmax(x)
         low.copy_(lowest)
         high.copy_(highest)
         # Of three kernels, where isfinite() alone is four.
         torch.sum(torch.eq(torch.sub(x, x), 0).reshape(-1), 0, dtype=torch.int64, out=finite)
-        self._columns.append(column)
-        self._counts.append(x.numel())
 
-    def _grow(self, device: torch.device) -> None:
-        values = torch.empty(3, _CHUNK, dtype=torch.float32, device=device)
-        finite = torch.empty(_CHUNK, dtype=torch.int64, device=device)
+    def _grow(self) -> None:
+        values = torch.empty(3, _CHUNK, dtype=torch.float32, device=self._device)
+        finite = torch.empty(_CHUNK, dtype=torch.int64, device=self._device)
         self._values.append(values)
         self._finite.append(finite)
         self._slots += zip(*(part.unbind() for part in values), finite.unbind(), strict=True)
 
-    def land(self) -> Landing | None:
-        """Begin to bring the row to the host, and begin another one; None where nothing was entered."""
-        if not self._columns:
-            return None
-        chunks = -(-len(self._columns) // _CHUNK)
-        landing = Landing(self._columns, self._counts, Transfer([*self._values[:chunks], *self._finite[:chunks]]))
-        self._columns, self._counts = [], []
-        return landing
+    def land(self, count: int) -> Transfer:
+        chunks = -(-count // _CHUNK)
+        return Transfer([*self._values[:chunks], *self._finite[:chunks]])
+
+    @staticmethod
+    def cells(arrays: Sequence[Array], counts: Sequence[int]) -> list[dict[str, float]]:
+        """Return the fields of the cells; where there was something not finite, which kind is told by the extremes."""
+        half = len(arrays) // 2
+        values, finite = np.concatenate(arrays[:half], axis=1), np.concatenate(arrays[half:])
+        return [
+            _cell(count, count - int(finite[index]), *(float(value) for value in values[:, index])) for index, count in enumerate(counts)
+        ]
 
 
 class Landing:
     """A row on its way to the host."""
 
-    def __init__(self, columns: list[int], counts: list[int], transfer: Transfer) -> None:
+    def __init__(
+        self,
+        columns: list[int],
+        counts: list[int],
+        transfer: Transfer,
+        cells: Callable[[Sequence[Array], Sequence[int]], list[dict[str, float]]],
+    ) -> None:
         self._columns = columns
         self._counts = counts
         self._transfer = transfer
+        self._cells = cells
 
     def ready(self) -> bool:
         """Say whether it is there, so that `into` would not wait."""
@@ -228,15 +284,8 @@ class Landing:
 
     def into(self, ring: Ring, row: Row) -> list[tuple[int, int]]:
         """Fill a row's cells; return (column, flags) in the order in which the outputs were entered."""
-        arrays = self._transfer.arrays()
-        half = len(arrays) // 2
-        values, finite = np.concatenate(arrays[:half], axis=1), np.concatenate(arrays[half:])
-        found = []
-        for index, (column, count) in enumerate(zip(self._columns, self._counts, strict=True)):
-            norm, low, high = (float(value) for value in values[:, index])
-            known = _cell(count, count - int(finite[index]), norm, low, high)
-            found.append((column, ring.put(row, column, **known)))
-        return found
+        cells = self._cells(self._transfer.arrays(), self._counts)
+        return [(column, ring.put(row, column, **cell)) for column, cell in zip(self._columns, cells, strict=True)]
 
 
 def _cell(count: int, nonfinite: int, norm: float, low: float, high: float) -> dict[str, float]:

@@ -1,8 +1,8 @@
 """Statistics of one activation tensor: pure functions from a tensor to small tensors on the same device.
 
 Nothing here waits for the device, save that on the CPU, where it costs nothing, a finite sum is taken as the proof
-that there is neither NaN nor Inf, and the slower masked path is skipped. On the CPU compiled code does the same where it is
-there (`native`).
+that there is neither NaN nor Inf, and the slower masked path is skipped. Compiled code does the same where it is there: `native`
+on the CPU, `gpu` on a GPU.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from actviz_tb import native
+from actviz_tb import gpu, native
 from actviz_tb.transfer import Array
 
 NEAR_ZERO = 1e-3
@@ -39,7 +39,7 @@ Bounds = tuple[float | None, float | None]
 
 @dataclass(frozen=True, slots=True)
 class ActivationSummary:
-    """Statistics of one output, on its device (arrays where compiled code makes them); float32 or float64, and int64.
+    """Statistics of one output.
 
     C is the number of channels (1 without a channel axis).
 
@@ -47,29 +47,34 @@ class ActivationSummary:
         count: number of elements.
         channel_count: elements a channel, non-finite ones included.
         sampled_every: the histogram is of every n-th element.
-        finite: finite elements a channel, int64 [C].
-        total: sum of the finite elements a channel [C].
-        low, high: smallest and largest finite element a channel [C]; +Inf and -Inf where there is none.
-        zero: exact zeros a channel [C].
-        moments: [scale, sum of z**2, z**3, z**4] with z = (x - mean) / scale over the finite elements [4].
-        extra: int64 [near_zero, saturated (-1: not applicable), nan, posinf, neginf].
-        histogram: counts by sign and magnitude, int64 [2048], see `histogram`.
+        parts: the statistics themselves, on the output's device (arrays where `native` makes them); empty where they are elsewhere.
+            `unpacked` says what they are.
     """
 
     count: int
     channel_count: int
     sampled_every: int
-    finite: Tensor | Array
-    total: Tensor | Array
-    low: Tensor | Array
-    high: Tensor | Array
-    zero: Tensor | Array
-    moments: Tensor | Array
-    extra: Tensor | Array
-    histogram: Tensor | Array
+    parts: tuple[Tensor | Array, ...]
 
-    def parts(self) -> tuple[Tensor | Array, ...]:
-        return (self.finite, self.total, self.low, self.high, self.zero, self.moments, self.extra, self.histogram)
+    def unpacked(self, contents: Sequence[Array]) -> Sequence[Array]:
+        """Return the statistics, given the contents of `parts` on the host; float32 or float64, and int64.
+
+        finite
+            finite elements a channel, int64 [C].
+        total
+            sum of the finite elements a channel [C].
+        low, high
+            smallest and largest finite element a channel [C]; +Inf and -Inf where there is none.
+        zero
+            exact zeros a channel, int64 [C].
+        moments
+            scale, and the sums of z**2, z**3, z**4 with z = (x - mean) / scale over the finite elements [4].
+        extra
+            near_zero, saturated (-1: not applicable), nan, posinf, neginf, int64 [5].
+        histogram
+            counts by sign and magnitude, int64 [2048], see `histogram`.
+        """
+        return gpu.unpacked(contents[0], self.channel_count) if len(contents) == 1 else contents
 
 
 class Scratch:
@@ -119,12 +124,15 @@ def summarise(activation: Tensor, channel_axis: int | None, bounds: Bounds | Non
         bounds: of `saturation_bounds`.
         scratch: work buffers, shared between the layers of a step.
     """
-    x = activation if activation.dtype == torch.float32 else activation.float()
+    x = activation
     if x.ndim == 0:
         x = x.reshape(1)
         channel_axis = None
     if channel_axis == 1 and x.ndim > 2 and not x.is_contiguous():  # in the order of memory, where that is channels_last
         x, channel_axis = x.movedim(1, -1), -1
+    if gpu.available(x):
+        return _summarise_on_gpu(x, channel_axis, bounds)
+    x = x if x.dtype == torch.float32 else x.float()
     if x.device.type == "cpu" and native.available():
         return _summarise_native(x, channel_axis, bounds, scratch)
     channels = x.shape[channel_axis] if channel_axis is not None else 1
@@ -173,28 +181,40 @@ def summarise(activation: Tensor, channel_axis: int | None, bounds: Bounds | Non
         count=count,
         channel_count=count // channels,
         sampled_every=histogram_stride(count),
-        finite=finite,
-        total=total,
-        low=low,
-        high=high,
-        zero=zero,
-        moments=torch.stack([scale, second, third, fourth]),
-        extra=torch.cat([torch.stack([near_zero, _saturated(x, bounds, work)]), nonfinite]),
-        histogram=histogram(x),
+        parts=(
+            finite,
+            total,
+            low,
+            high,
+            zero,
+            torch.stack([scale, second, third, fourth]),
+            torch.cat([torch.stack([near_zero, _saturated(x, bounds, work)]), nonfinite]),
+            histogram(x),
+        ),
     )
 
 
 def _summarise_native(x: Tensor, channel_axis: int | None, bounds: Bounds | None, scratch: Scratch) -> ActivationSummary:
     if not x.is_contiguous():
         x = scratch.like(x).copy_(x)
-    count = x.numel()
-    shape = (1, 1, count)
-    if channel_axis is not None:
-        sizes, axis = x.shape, channel_axis % x.ndim
-        shape = (math.prod(sizes[:axis]), sizes[axis], math.prod(sizes[axis + 1 :]))
-    stride = histogram_stride(count)
+    shape, stride = _in_memory(x, channel_axis), histogram_stride(x.numel())
     found = native.summarise(x, shape, stride, NEAR_ZERO, (None, None) if bounds is None else _thresholds(bounds))
-    return ActivationSummary(count, count // shape[1], stride, *found)
+    return ActivationSummary(x.numel(), x.numel() // shape[1], stride, tuple(found))
+
+
+def _summarise_on_gpu(x: Tensor, channel_axis: int | None, bounds: Bounds | None) -> ActivationSummary:
+    x = gpu.readable(x).contiguous()
+    shape, stride = _in_memory(x, channel_axis), histogram_stride(x.numel())
+    found = gpu.summarise(x, shape, stride, NEAR_ZERO, None if bounds is None else _thresholds(bounds))
+    return ActivationSummary(x.numel(), x.numel() // shape[1], stride, (found,))
+
+
+def _in_memory(x: Tensor, channel_axis: int | None) -> tuple[int, int, int]:
+    """Return the sizes of what lies outside a channel, of the channels, and of what lies inside one."""
+    if channel_axis is None:
+        return 1, 1, x.numel()
+    sizes, axis = x.shape, channel_axis % x.ndim
+    return math.prod(sizes[:axis]), sizes[axis], math.prod(sizes[axis + 1 :])
 
 
 def histogram_stride(count: int) -> int:
@@ -269,7 +289,7 @@ def finalise(summary: ActivationSummary, arrays: Sequence[npt.NDArray[Any]]) -> 
 
     Args:
         summary: for its counts; its tensors are not touched.
-        arrays: the contents of ``summary.parts()``, in that order.
+        arrays: of ``summary.unpacked``.
     """
     finite, total, low, high, zero, _, extra, codes = arrays
     near_zero, saturated, nan, posinf, neginf = (int(value) for value in extra)
@@ -328,7 +348,7 @@ def combine(parts: Sequence[tuple[ActivationSummary, Sequence[npt.NDArray[Any]]]
     in relation to the RMS of its own part.
 
     Args:
-        parts: summaries with the contents of their tensors. Parts with different numbers of channels make one of a single channel.
+        parts: summaries, with what they unpacked. Parts with different numbers of channels make one of a single channel.
     """
     channels = {len(arrays[0]) for _, arrays in parts}
     columns = list(zip(*(arrays if len(channels) == 1 else _one_channel(arrays) for _, arrays in parts), strict=True))

@@ -67,6 +67,50 @@ class ResNet18(nn.Module):
         return self.fc(self.avgpool(x).flatten(1))
 
 
+class Bottleneck(nn.Module):
+    def __init__(self, before: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(before, channels, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.conv3 = nn.Conv2d(channels, 4 * channels, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(4 * channels)
+        self.relu = nn.ReLU(inplace=True)
+        changes = stride != 1 or before != 4 * channels
+        self.downsample = (
+            nn.Sequential(nn.Conv2d(before, 4 * channels, 1, stride, bias=False), nn.BatchNorm2d(4 * channels)) if changes else None
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        skipped = x if self.downsample is None else self.downsample(x)
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.bn3(self.conv3(self.relu(self.bn2(self.conv2(x)))))
+        x += skipped
+        return self.relu(x)
+
+
+class ResNet50(nn.Module):
+    """He et al. 2015, with the stride in the 3x3 convolution."""
+
+    def __init__(self, classes: int = 1000) -> None:
+        super().__init__()
+        self.conv1, self.bn1, self.relu = nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, 2, 1)
+        layers, before = [], 64
+        for channels, blocks, stride in ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)):
+            rest = [Bottleneck(4 * channels, channels, 1) for _ in range(blocks - 1)]
+            layers.append(nn.Sequential(Bottleneck(before, channels, stride), *rest))
+            before = 4 * channels
+        self.layers, self.avgpool, self.fc = nn.ModuleList(layers), nn.AdaptiveAvgPool2d(1), nn.Linear(2048, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        for layer in self.layers:
+            x = layer(x)
+        return self.fc(self.avgpool(x).flatten(1))
+
+
 class Block(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()

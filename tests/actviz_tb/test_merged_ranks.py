@@ -169,7 +169,7 @@ def part(values: npt.NDArray[np.float64], stride: int = 1) -> tuple[ActivationSu
         np.array([0, -1, 0, 0, 0]),
         np.bincount(np.where(codes < 1024, codes + 1024, codes - 1024), minlength=2048),
     ]
-    return ActivationSummary(values.size, len(values), stride, *[torch.empty(0)] * 8), arrays
+    return ActivationSummary(values.size, len(values), stride, ()), arrays
 
 
 @pytest.mark.parametrize("shift", [0.0, 1e3, -1e7])
@@ -194,7 +194,7 @@ def test_histograms_of_large_shares_are_sampled_and_combine_to_the_same_distribu
     shares = [normal(1_300, 1_000), normal(1_700, 1_000, seed=1) * 3 + 1, normal(10, 1_000, seed=2) * 1e-3]
     parts = [statistics.summarise(share, 1, None, Scratch()) for share in shares]
     assert [summary.sampled_every for summary in parts] == [9, 13, 1]
-    whole = statistics.finalise(*statistics.combine([(summary, [*map(np.asarray, summary.parts())]) for summary in parts]))
+    whole = statistics.finalise(*statistics.combine([(summary, [*map(np.asarray, summary.parts)]) for summary in parts]))
     assert whole.bin_counts.sum() == pytest.approx(whole.counts["count"] / 13, rel=1e-4)
     values = np.sort(np.concatenate([share.numpy().ravel() for share in shares]))
     _, right = wire.bin_bounds(whole.bins)

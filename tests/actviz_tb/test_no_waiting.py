@@ -62,7 +62,7 @@ def test_statistics_maps_and_gram_matrix_wait_for_no_value(shape: tuple[int, ...
             kept = maps.extract(x, layout, channel_axis, LIMITS)
             assert kept is not None
         matrix = gram.centred_gram(x, len(x) if x.ndim else 1)
-    assert {tensor.device.type for tensor in found.parts()} == {"meta"}
+    assert {tensor.device.type for tensor in found.parts} == {"meta"}
     assert (matrix is not None) == (len(shape) > 1)
 
 

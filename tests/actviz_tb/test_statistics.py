@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("implementation")
 
 def compute(x: torch.Tensor, channel_axis: int | None = 1, module: nn.Module | None = None) -> LayerStatistics:
     summary = statistics.summarise(x, channel_axis, statistics.saturation_bounds(module), Scratch())
-    return statistics.finalise(summary, [*map(np.asarray, summary.parts())])
+    return statistics.finalise(summary, [*map(np.asarray, summary.parts)])
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -143,7 +143,7 @@ def test_large_tensors_get_a_sampled_histogram_of_the_same_distribution() -> Non
     summary = statistics.summarise(x, 1, None, Scratch())
     assert summary.sampled_every > 1
     assert summary.sampled_every % 2 == 1
-    found = statistics.finalise(summary, [*map(np.asarray, summary.parts())])
+    found = statistics.finalise(summary, [*map(np.asarray, summary.parts)])
     assert found.bin_counts.sum() == -(-x.numel() // summary.sampled_every)
     left, _ = wire.bin_bounds(found.bins)
     share_above_one = found.bin_counts[left >= 1].sum() / found.bin_counts.sum()
@@ -169,9 +169,9 @@ def test_the_work_buffer_serves_tensors_of_any_size_without_leaking_values() -> 
     scratch = Scratch()
     for x in (normal(4, 32, 9, 9), normal(2, 3), normal(8, 64, 10, 10)):
         summary = statistics.summarise(x, 1, None, scratch)
-        before = [np.asarray(part).copy() for part in summary.parts()]
+        before = [np.asarray(part).copy() for part in summary.parts]
         statistics.summarise(normal(4, 4, seed=9) * 1e6, 1, None, scratch)
-        assert all(np.array_equal(one, other) for one, other in zip(before, summary.parts(), strict=True))
+        assert all(np.array_equal(one, other) for one, other in zip(before, summary.parts, strict=True))
 
 
 def test_compiled_and_torch_operations_count_the_same(monkeypatch: pytest.MonkeyPatch, implementation: str) -> None:
@@ -209,7 +209,7 @@ def combined(parts: list[torch.Tensor]) -> LayerStatistics:
     found: list[tuple[ActivationSummary, list[np.ndarray]]] = []
     for part in parts:
         summary = statistics.summarise(part, 1, statistics.saturation_bounds(nn.Sigmoid()), Scratch())
-        found.append((summary, [np.asarray(part).copy() for part in summary.parts()]))
+        found.append((summary, [np.asarray(part).copy() for part in summary.parts]))
     return statistics.finalise(*statistics.combine(found))
 
 

@@ -1,0 +1,180 @@
+"""The kernels for GPUs give the CPU's values: on a GPU where there is one, else in Triton's interpreter."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+pytest.importorskip("triton")
+
+from actviz_tb import gpu, maps, statistics
+from actviz_tb.ring import DeviceRow, Ring
+from actviz_tb.transfer import Transfer
+
+DTYPES = [torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.float8_e4m3fn]
+SHAPES: dict[str, tuple[int, ...]] = {
+    "one number": (),
+    "vector": (7,),
+    "features": (64, 1000),
+    "wide features": (3, 5000),
+    "single features": (2000, 1),
+    "sequence": (4, 130, 96),
+    "images": (6, 20, 33, 31),
+    "small images": (4, 70, 7, 7),
+    "one pixel": (8, 513, 1, 1),
+    "volume": (2, 3, 5, 20, 20),
+}
+CHANGES: dict[str, Callable[[Tensor], Tensor]] = {
+    "as is": lambda x: x,
+    "not finite": lambda x: spoilt(x),
+    "zero": torch.zeros_like,
+    "nothing finite": lambda x: torch.full_like(x, torch.nan),
+    "huge": lambda x: x * 1e30,
+    "tiny": lambda x: x * 1e-30,
+    "far from zero": lambda x: x + 300,
+}
+
+
+def by_kernels(function: Callable[..., Any], *tensors: Tensor) -> Any:
+    """Call a function of tensors so that the kernels take them."""
+    if torch.cuda.is_available():
+        return function(*(tensor.cuda() for tensor in tensors))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gpu, "available", lambda x: True)
+        return function(*tensors)
+
+
+def values(shape: tuple[int, ...], dtype: torch.dtype, seed: int = 0) -> Tensor:
+    """As an activation function leaves them: a third are zeros, one channel is dead, sizes differ by channel."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(shape, generator=generator) + 0.3
+    x = torch.where(torch.rand(shape, generator=generator) < 0.33, torch.zeros(()), x)
+    if len(shape) > 1 and shape[1] > 2:
+        x[:, 2] = 0
+        x[:, 1] *= 20
+    return x.to(dtype)
+
+
+def spoilt(x: Tensor) -> Tensor:
+    """With a NaN, and infinities where the dtype has any."""
+    flat = x.reshape(-1).clone()
+    flat[len(flat) // 3] = torch.nan
+    if x.dtype != torch.float8_e4m3fn:
+        flat[0], flat[len(flat) // 2] = torch.inf, -torch.inf
+    return flat.reshape(x.shape)
+
+
+def summarised(x: Tensor, bounds: statistics.Bounds | None = (0.0, 6.0)) -> statistics.LayerStatistics:
+    _, channel_axis = maps.layout(x.shape)
+    found = statistics.summarise(x, channel_axis, bounds, statistics.Scratch())
+    return statistics.finalise(found, found.unpacked(Transfer(found.parts).arrays()))
+
+
+CASES = [
+    *((shape, dtype, "as is") for shape in SHAPES for dtype in (torch.float32, torch.bfloat16)),
+    *(("images", dtype, change) for change in CHANGES for dtype in DTYPES if (dtype, change) != (torch.float8_e4m3fn, "huge")),
+]
+
+
+@pytest.mark.parametrize(("named", "dtype", "changed"), dict.fromkeys(CASES))
+def test_statistics_are_those_of_the_cpu(named: str, dtype: torch.dtype, changed: str) -> None:
+    x = CHANGES[changed](values(SHAPES[named], torch.float32)).to(dtype)
+    expected, found = summarised(x), by_kernels(summarised, x)
+    assert found.counts == expected.counts
+    assert found.bins.tolist() == expected.bins.tolist()
+    assert found.bin_counts.tolist() == expected.bin_counts.tolist()
+    for name, value in expected.moments.items():
+        np.testing.assert_allclose(found.moments[name], value, rtol=2e-5, atol=1e-6 * abs(expected.moments["rms"]), err_msg=name)
+    scale = np.nanmax(np.abs(expected.channel_max), initial=1e-30)
+    np.testing.assert_allclose(found.channel_mean, expected.channel_mean, rtol=2e-5, atol=1e-6 * scale)
+    np.testing.assert_array_equal(found.channel_max, expected.channel_max)
+    np.testing.assert_array_equal(found.channel_zero, expected.channel_zero)
+
+
+def test_the_histogram_of_a_large_tensor_is_of_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statistics, "HISTOGRAM_EXACT_UP_TO", 1000)
+    monkeypatch.setattr(statistics, "_HISTOGRAM_SAMPLE", 3000)
+    x = values((5, 8, 20, 21), torch.float32)
+    expected, found = summarised(x), by_kernels(summarised, x)
+    assert found.bins.tolist() == expected.bins.tolist()
+    assert found.bin_counts.tolist() == expected.bin_counts.tolist()
+    assert expected.bin_counts.sum() == -(-x.numel() // 5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_statistics_of_what_does_not_lie_in_order(dtype: torch.dtype) -> None:
+    x = values((6, 20, 33, 31), dtype)
+    forms: dict[str, Callable[[Tensor], Tensor]] = {
+        "channels last": lambda x: x.contiguous(memory_format=torch.channels_last),
+        "transposed": lambda x: x.transpose(2, 3),
+        "every second": lambda x: x[:, :, ::2, 1:],
+        "expanded": lambda x: x[:1].expand(4, -1, -1, -1),
+        "offset": lambda x: x.reshape(-1)[1:1201].reshape(2, 3, 20, 10),
+    }
+    for name, form in forms.items():
+        expected, found = summarised(form(x)), by_kernels(lambda x, form=form: summarised(form(x)), x)
+        assert found.counts == expected.counts, name
+        assert found.bin_counts.tolist() == expected.bin_counts.tolist(), name
+        np.testing.assert_allclose(found.channel_mean, expected.channel_mean, rtol=2e-5, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="takes a GPU")
+def test_statistics_of_two_to_the_31_elements_and_more() -> None:
+    x = torch.zeros(3, 1 << 30, dtype=torch.float8_e4m3fn if torch.cuda.mem_get_info()[0] < 20 << 30 else torch.bfloat16, device="cuda")
+    x[2, -1], x[1, 5], x[0, 0] = 2, -1, 1
+    found = summarised(x.reshape(3, 4, -1, 1024))
+    assert (found.counts["count"], found.counts["zero"]) == (3 << 30, (3 << 30) - 3)
+    assert (found.moments["min"], found.moments["max"]) == (-1, 2)
+    np.testing.assert_allclose(found.moments["rms"], np.sqrt(6 / (3 << 30)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES.values() if shape], ids=[name for name, shape in SHAPES.items() if shape])
+def test_maps_are_those_of_the_cpu(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    layout, channel_axis = maps.layout(torch.Size(shape))
+    assert layout is not None
+    for x in (values(shape, dtype), spoilt(values(shape, dtype).float()).to(dtype)):
+        expected = maps.extract(x, layout, channel_axis, maps.Limits(4, 16, 16))
+        found = by_kernels(lambda x: maps.extract(x, layout, channel_axis, maps.Limits(4, 16, 16)), x)
+        assert expected is not None
+        assert found is not None
+        data, low, high, mean = Transfer(found.parts()).arrays()
+        expected_data, *rest = Transfer(expected.parts()).arrays()
+        assert data.shape == expected_data.shape
+        assert ((data == maps.NONFINITE) == (expected_data == maps.NONFINITE)).all()
+        assert np.abs(data.astype(int) - expected_data).max() <= 1
+        for ours, theirs in zip((low, high, mean), rest, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_a_glance_sees_what_the_cpu_sees() -> None:
+    on_cpu, on_gpu, row = Ring(3, 10.0), Ring(3, 10.0), by_kernels(DeviceRow)
+    first, second = on_cpu.begin(0, 0.0), on_gpu.begin(0, 0.0)
+    for name, change in CHANGES.items():
+        x = change(values((8, 16, 9, 9), torch.float32))
+        column = on_cpu.column(name)
+        on_cpu.fill(first, column, x)
+        assert on_gpu.column(name) == column
+        by_kernels(lambda x, column=column: row.add(column, x), x)
+    landing = row.land()
+    assert landing is not None
+    flags = [flag for _, flag in landing.into(on_gpu, second)]
+    assert flags == [1 if "finite" in name else 0 for name in on_cpu.columns]
+    for name, column in on_cpu.columns.items():
+        expected, found = on_cpu.cell(first, column), on_gpu.cell(second, column)
+        for field in expected.dtype.names:
+            np.testing.assert_allclose(float(found[field]), float(expected[field]), rtol=1e-5, err_msg=f"{name}: {field}")
+    assert row.land() is None
+    by_kernels(lambda x: row.add(0, x), torch.ones(5))
+    landing = row.land()
+    assert landing is not None
+    landing.into(on_gpu, third := on_gpu.begin(1, 0.0))
+    assert [float(on_gpu.cell(third, 0)[field]) for field in ("count", "rms", "low", "high")] == [5, 1, 1, 1]
