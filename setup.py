@@ -25,6 +25,7 @@ TEST = [
     "pytest-timeout",
     "setuptools",
     "tensorboardX",
+    'triton; platform_system == "Linux" and platform_machine == "x86_64"',  # for its interpreter, which needs no GPU
     "websockets",
     "xarray",
 ]

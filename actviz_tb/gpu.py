@@ -41,21 +41,32 @@ def _works(index: int) -> bool:
     if os.environ.get("ACTVIZ_TB_NATIVE") == "0":
         return False
     try:
-        x = torch.arange(6.0, device=torch.device("cuda", index))
-        summarise(x, (1, 6, 1), 1, 0.1, (0.0, 5.0))
-        maps(x.view(1, 2, 1, 3), 2, (1, 1))
-        glance(x, torch.zeros(GLANCE, dtype=torch.int64, device=x.device))
+        _check(torch.device("cuda", index))
         return True
     except ImportError:
         return False
     except Exception as error:
         warnings.warn(
-            f"Triton does not work on this GPU, so statistics are taken by torch's own operations, which are slower and need memory: "
-            f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            "kernels do not work on this GPU, so statistics are taken by torch's own operations, which are slower and need memory: "
+            f"{type(error).__name__}: {str(error).partition(chr(10))[0]}",
             ActvizWarning,
             stacklevel=2,
         )
         return False
+
+
+def _check(device: torch.device) -> None:
+    """Raise an exception unless the kernels find what is known of a few values."""
+    x = torch.tensor([[-3, 0, 2], [5, torch.nan, 1]], dtype=torch.float32, device=device)
+    finite, total, low, high, zero, _, extra, codes = unpacked(summarise(x, (1, 2, 3), 1, 0.1, (0.0, 4.0)).cpu().numpy(), 3)
+    levels, *_ = maps(x.view(1, 2, 1, 3), 2, (1, 1))
+    words = torch.zeros(1, GLANCE, dtype=torch.int64, device=device)
+    glance(x, words[0])
+    (cell,) = glanced(words.cpu().numpy(), [6])
+    found = [*finite, *total, *low, *high, *zero, *extra, codes[:1023].sum(), *levels.flatten().tolist(), *cell.values()]
+    expected = [3, 2, -1, 6, -3, 1, 2, 5, 1, 0, 1, 3, 1, 0, 0, 1, 0, 152, 254, 254, 255, 0, 6, 1, 0, 0, np.sqrt(39 / 5), -3, 5]
+    if not np.allclose(np.array(found, np.float64), expected, rtol=1e-5):
+        raise ArithmeticError(f"they find {[float(each) for each in found]} where {expected} is expected")
 
 
 @functools.cache

@@ -16,8 +16,6 @@ WHOLE = tl.constexpr(16)
 """Words of the whole tensor: total, squares (float64), largest magnitude (as float32 bits), not finite, sums of z**2, z**3, z**4 (float64),
 near zero, saturated (-1: not asked for), NaN, +Inf, -Inf (int64)."""
 CODES = tl.constexpr(2048)
-GLANCE = tl.constexpr(5)
-"""Words of a glance: squares (float64), keys of the negated smallest and of the largest value (2 x uint32), NaN, +Inf, -Inf."""
 MAP = tl.constexpr(3)
 """Words of a map: total (float64) and number of its finite values, keys of its negated smallest and of its largest pixel."""
 _LARGE = tl.constexpr(2.0**50)
@@ -279,7 +277,10 @@ def of_whole(x, words, count, near_zero, low, high, BLOCK: tl.constexpr, BOUNDED
 
 @triton.jit
 def glance(x, words, count, BLOCK: tl.constexpr):
-    """Fill the words of a glance at x [count]."""
+    """Take a glance at x [count].
+
+    Its words: squares (float64), keys of the negated smallest and of the largest value (2 x uint32), NaN, +Inf, -Inf.
+    """
     first, blocks, programs = tl.program_id(0).to(tl.int64), tl.cdiv(count, BLOCK).to(tl.int64), tl.num_programs(0).to(tl.int64)
     squares = tl.zeros([BLOCK], tl.float32)
     low = tl.full([BLOCK], float("inf"), tl.float32)
@@ -405,7 +406,7 @@ def picture(
     tl.store(data + tl.cast(shown, tl.int64) * size + pixel, _levels(mean, low, high, LEVELS), pixel < size)
     tl.store(levels + shown, low)
     tl.store(levels + count + shown, high)
-    tl.store(levels + 2 * count + shown, tl.where(some, total / finite_count, 0.0).to(tl.float32))
+    tl.store(levels + 2 * count + shown, (total / finite_count).to(tl.float32))
 
 
 @triton.jit(do_not_specialize=_SIZES[:-1])
@@ -479,4 +480,4 @@ def quantise(pixels, words, data, levels, count, size, LEVELS: tl.constexpr, BLO
         mean = tl.load(_word(words, 0, tl.float64)) / tl.load(words + 1).to(tl.float64)
         tl.store(levels + shown, low)
         tl.store(levels + count + shown, high)
-        tl.store(levels + 2 * count + shown, tl.where(largest == 0, 0.0, mean).to(tl.float32))
+        tl.store(levels + 2 * count + shown, mean.to(tl.float32))

@@ -129,7 +129,7 @@ _loggers: weakref.WeakSet[ActivationLogger] = weakref.WeakSet()
 
 _graph_task = torch._C._current_graph_task_id
 _is_grad_enabled = torch.is_grad_enabled
-_is_captured: Callable[[], bool] = torch.cuda.is_current_stream_capturing if torch.backends.cuda.is_built() else bool
+_is_captured: Callable[[], bool] = torch.cuda.is_current_stream_capturing if torch.version.cuda or torch.version.hip else bool
 
 
 def _end_in_child() -> None:

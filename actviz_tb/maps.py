@@ -65,7 +65,8 @@ class Maps:
     Attributes:
         layout: ``channels``, ``sequence`` or ``vector``.
         data: uint8 [S, C, h, w].
-        low, high, mean: float32 [S, C], over the finite values of each whole map.
+        low, high: float32 [S, C], of a map's pixels that are finite; 0 where none is.
+        mean: float32 [S, C], of the finite values of the whole map; NaN where there is none.
         channels: indices of the C kept channels; ``(0,)`` for a sequence or a vector.
         units: indices of the kept values of a vector, else None.
         pool: (ph, pw): a pixel is the mean of so many values.
@@ -161,10 +162,10 @@ def _vector(activation: Tensor, limits: Limits) -> Maps:
 def _quantise(x: Tensor, layout: str, channels: tuple[int, ...], size: int | None, units: tuple[int, ...] | None = None) -> Maps:
     height, width = x.shape[2:]
     pool = (1, 1) if size is None else (-(-height // size), -(-width // size))
-    if x.device.type == "cpu" and native.available():
-        return Maps(layout, *native.maps(x.float(), len(channels), pool), channels, units, pool)
     if gpu.available(x):
         return Maps(layout, *gpu.maps(gpu.readable(x), len(channels), pool), channels, units, pool)
+    if x.device.type == "cpu" and native.available():
+        return Maps(layout, *native.maps(x.float(), len(channels), pool), channels, units, pool)
     x = thinned(x, 1, len(channels)).float()
     # On the CPU a finite sum costs nothing to ask for, and proves that no value has to be masked.
     clean = x.device.type == "cpu" and math.isfinite(x.sum().item())

@@ -3,11 +3,11 @@
     python benchmarks/gpu.py
     python benchmarks/gpu.py --workloads gpt12 --contestants bare tenth --seconds 60
 
-Two models alike are trained in turn, blocks of ten steps of each, one bare and one watched; a block's time ends when the device is done and
-this process has written what it logs. Figures are medians over pairs of blocks. The training is as it is on such devices: bfloat16 by
-autocast, fused AdamW, convolutions in channels_last. It enqueues its steps without waiting for the device; "tenth-read" asks for the loss of
-each step, so that the device idles while the host is busy with logging. "MB above bare" is the peak of the device's memory. The first block,
-in which the kernels are compiled, is not in the ratio.
+Two models alike are trained in turn, blocks of ten steps of each, one bare and one watched; a block's time ends when the device is
+done and this process has written what it logs. Figures are medians over pairs of blocks. The training is as it is on such devices:
+bfloat16 by autocast, fused AdamW, convolutions in channels_last. It enqueues its steps without waiting for the device; "tenth-read" asks
+for the loss of each step, so that the device idles while the host is busy with logging. "MB above bare" is the peak of the device's
+memory. The first block, in which the kernels are compiled, is not in the ratio.
 """
 
 from __future__ import annotations

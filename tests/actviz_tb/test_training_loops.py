@@ -14,6 +14,7 @@ from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import Checkpoi
 from torch.utils.checkpoint import checkpoint, checkpoint_sequential
 
 import actviz_tb
+from actviz_tb import logger as logger_module
 
 # Checkpointing
 
@@ -227,3 +228,25 @@ def test_an_interrupted_step_is_not_ended_by_an_evaluation(tmp_path: Path) -> No
         assert hooks_of(model) == 1
         model.train()(torch.ones(1, 3))
     assert not of_tag(tmp_path, "actviz/step")
+
+
+# CUDA graphs: with a real one in test_cuda.py
+
+
+def test_a_forward_in_a_capture_is_no_step_and_is_told_of_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = nn.Linear(3, 2)
+    captured = [False, True, True, False]
+    monkeypatch.setattr(logger_module, "_is_captured", lambda: captured[0])
+
+    def train() -> None:
+        while captured:
+            model(torch.randn(4, 3))
+            captured.pop(0)
+
+    with actviz_tb.watch(model, tmp_path, every=1, recorder=3) as logger:
+        with pytest.warns(actviz_tb.ActvizWarning, match="captured in a CUDA graph") as told:
+            train()
+        report = logger.report()
+    assert len(told) == 1
+    assert "CUDA graph" in report.skipped
+    assert list(of_tag(tmp_path, "actviz/step")) == [0, 1]
