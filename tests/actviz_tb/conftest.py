@@ -1,8 +1,14 @@
 """Fixtures of the logging library's tests."""
 
+import os
+
 import pytest
+import torch
 
 from actviz_tb import native
+
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # before anybody imports Triton: see test_kernels.py
 
 
 @pytest.fixture(params=["compiled", "torch"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -17,8 +16,6 @@ from actviz_tb.errors import ActvizWarning
 from actviz_tb.ring import DeviceRow, Ring
 from actviz_tb.transfer import Transfer
 
-if not torch.cuda.is_available():
-    os.environ.setdefault("TRITON_INTERPRET", "1")
 interpreter = pytest.importorskip("triton.runtime.interpreter")
 # As a GPU does, and Triton's own interpreter from 3.9 on: of a number and NaN, the number.
 interpreter.InterpreterBuilder.create_minnumf = lambda self, a, b: self.binary_op(a, b, np.fmin)

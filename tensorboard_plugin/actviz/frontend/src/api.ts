@@ -1,7 +1,7 @@
 // Typed calls of the HTTP routes. The page's <base> is data/plugin/actviz/, so that a route's bare name is its URL.
 import { type Extremes, ofColumns } from "./columns";
 import { type Container, decode } from "./container";
-import type { Measure } from "./state";
+import type { Measure, Quantity } from "./state";
 import type {
   Attention,
   Channels,
@@ -73,8 +73,9 @@ export function fetchModel(run: string, signal?: AbortSignal): Promise<Model> {
   return getJson("model", { run }, signal);
 }
 
-/** Which part of a statistic is wanted: since a revision, or the steps from..to, and in how many columns. */
+/** Which part of a statistic is wanted: since a revision, or the steps from..to, and in how many columns; of activations, unless said otherwise. */
 export interface StatsRange {
+  of?: Quantity | undefined;
   since?: string | undefined;
   from?: number | undefined;
   to?: number | undefined;
@@ -99,12 +100,18 @@ export async function fetchStats(
           nonfinite: arrays.nonfinite as Float32Array,
         }
       : ofColumns(layers, arrays as unknown as Extremes);
-  return { run, revision: String(header.revision), stat, layers, ...matrices, partial: header.since !== undefined };
+  const of = header.of as Quantity;
+  return { run, revision: String(header.revision), of, stat, layers, ...matrices, partial: header.since !== undefined };
 }
 
 /** All statistics of one layer, of all steps or of one; the limits are of the whole run either way. */
-export async function fetchLayer(run: string, layer: string, signal?: AbortSignal, step?: number): Promise<LayerStats> {
-  const { header, arrays } = await getContainer("layer", { run, layer, from: step, to: step }, signal);
+export async function fetchLayer(
+  run: string,
+  layer: string,
+  signal?: AbortSignal,
+  range: StepRange = {},
+): Promise<LayerStats> {
+  const { header, arrays } = await getContainer("layer", { run, layer, ...range }, signal);
   return {
     run,
     layer,
@@ -117,8 +124,9 @@ export async function fetchLayer(run: string, layer: string, signal?: AbortSigna
   };
 }
 
-/** Some of the steps: those from `from` to `to`, and at most `columns` of them. */
+/** Some of the steps: those from `from` to `to`, and at most `columns` of them; of activations, unless said otherwise. */
 export interface StepRange {
+  of?: Quantity | undefined;
   from?: number | undefined;
   to?: number | undefined;
   columns?: number | undefined;

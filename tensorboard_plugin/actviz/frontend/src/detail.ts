@@ -3,7 +3,7 @@ import { effect, signal } from "@preact/signals";
 import { fetchStats, type StatsRange } from "./api";
 import { indexRange, nearestIndex } from "./axis";
 import { columnsFor } from "./columns";
-import { laneRuns, stat, stats, step, timelines, zoom } from "./state";
+import { laneRuns, quantity, stat, stats, step, timelines, zoom } from "./state";
 import { indexOfStep, rowOf } from "./stats";
 import type { Stats } from "./types";
 
@@ -28,7 +28,11 @@ export function statsInView(run: string): Stats | undefined {
   const part = ranges.value[run];
   const range = zoom.value;
   if (whole?.columns === undefined || range === null || part === undefined) return whole;
-  return part.from === range[0] && part.to === range[1] && part.stats.stat === whole.stat ? part.stats : whole;
+  return part.from === range[0] && part.to === range[1] && sameStat(part.stats, whole) ? part.stats : whole;
+}
+
+function sameStat(one: Stats, other: Stats | undefined): boolean {
+  return one.stat === other?.stat && one.of === other.of;
 }
 
 export interface Exact {
@@ -42,7 +46,7 @@ export function statAt(run: string, layer: string, at: number | null): Exact | n
   const whole = stats.value[run];
   const known = [whole, ranges.value[run]?.stats, surroundings.value[run]?.stats];
   for (const each of known) {
-    if (each === undefined || each.stat !== whole?.stat) continue;
+    if (each === undefined || !sameStat(each, whole)) continue;
     const index = indexOfStep(each.steps, at);
     const value = index < 0 ? undefined : rowOf(each, layer)[index];
     if (value === undefined) continue;
@@ -85,15 +89,15 @@ function keep(
       if (whole?.columns === undefined) continue;
       const wanted = wantedOf(run);
       if (wanted === null) continue;
-      const chosen = stat.value;
-      const of = JSON.stringify([chosen, whole.revision, wanted]);
+      const [chosen, chosenQuantity] = [stat.value, quantity.value];
+      const of = JSON.stringify([chosen, chosenQuantity, whole.revision, wanted]);
       if (parts.peek()[run]?.of === of || underWay.get(run)?.of === of) continue;
       underWay.get(run)?.controller.abort();
       const controller = new AbortController();
       underWay.set(run, { of, controller });
       setTimeout(() => {
         if (controller.signal.aborted) return;
-        fetchStats(run, chosen, wanted, controller.signal)
+        fetchStats(run, chosen, { of: chosenQuantity, ...wanted }, controller.signal)
           .then((answer) => {
             const { from, to } = wanted;
             parts.value = { ...parts.peek(), [run]: { of, from, to, stats: answer } };

@@ -20,6 +20,12 @@ export function formatNumber(x: number): string {
   return sign + size.toPrecision(3);
 }
 
+/** As `formatNumber`, but `1.6e-5` rather than `<0.001`: of gradients, which are small, the size is what is asked for. */
+export function formatGradient(x: number): string {
+  const size = Math.abs(x);
+  return size > 0 && size < 0.001 ? (x < 0 ? MINUS : "") + size.toExponential(1) : formatNumber(x);
+}
+
 /** A number where there is little room: three decimals below 1, `<0.001`. */
 export function formatShort(x: number): string {
   const size = Math.abs(x);

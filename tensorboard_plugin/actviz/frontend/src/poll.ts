@@ -4,7 +4,19 @@ import { settle } from "./actions";
 import { ApiError, fetchModel, fetchRuns, fetchStats, fetchTimeline } from "./api";
 import { setRunOrder } from "./colour";
 import { columnsFor } from "./columns";
-import { connectionError, laneRuns, lanes, models, runErrors, runs, stat, stats, timelines } from "./state";
+import {
+  connectionError,
+  laneRuns,
+  lanes,
+  models,
+  type Quantity,
+  quantity,
+  runErrors,
+  runs,
+  stat,
+  stats,
+  timelines,
+} from "./state";
 import { mergeStats } from "./stats";
 import type { RunInfo, Stats } from "./types";
 
@@ -22,6 +34,7 @@ export function startPolling(): void {
     // Read, so that a change of either starts a round.
     void laneRuns.value;
     void stat.value;
+    void quantity.value;
     void lanes.value;
     untracked(() => void round());
   });
@@ -90,16 +103,16 @@ function setError(run: string, words: string | undefined): void {
 
 async function fetchRun(info: RunInfo): Promise<void> {
   const { run, revision } = info;
-  const chosen = stat.value;
+  const [chosen, of] = [stat.value, quantity.value];
   const known = stats.value[run];
-  const same = known?.stat === chosen ? known : undefined;
+  const same = known?.stat === chosen && known.of === of ? known : undefined;
   const columns = wantedColumns(info, same);
   const suffices = same?.revision === revision && (columns === undefined) === (same.columns === undefined);
   if (suffices && timelines.value[run]?.revision === revision) return;
   const [timeline, model, fresh] = await Promise.all([
     fetchTimeline(run),
     fetchModel(run),
-    fetchStatistic(info, chosen, columns, same),
+    fetchStatistic(info, chosen, of, columns, same),
   ]);
   batch(() => {
     timelines.value = { ...timelines.value, [run]: timeline };
@@ -118,6 +131,7 @@ function wantedColumns({ steps, layers }: RunInfo, known?: Stats): number | unde
 async function fetchStatistic(
   { run, revision }: RunInfo,
   chosen: string,
+  of: Quantity,
   columns: number | undefined,
   known?: Stats,
 ): Promise<Stats> {
@@ -125,14 +139,14 @@ async function fetchStatistic(
   // What another TensorBoard process answered is none of this one's revisions.
   const goesOn = known !== undefined && processOf(known.revision) === processOf(revision);
   if (goesOn && (columns === undefined) === (known.columns === undefined) && loose <= LOOSE_STEPS) {
-    const fresh = await fetchStats(run, chosen, { since: known.revision });
+    const fresh = await fetchStats(run, chosen, { of, since: known.revision });
     const last = known.steps[known.steps.length - 1] ?? Number.NEGATIVE_INFINITY;
     // A step logged anew cannot be taken out of its column.
     if (fresh.partial && (known.columns === undefined || (fresh.steps[0] ?? Number.POSITIVE_INFINITY) > last))
       return mergeStats(known, fresh);
     if (columns === undefined) return fresh;
   }
-  return fetchStats(run, chosen, { columns });
+  return fetchStats(run, chosen, { of, columns });
 }
 
 function processOf(revision: string): string | undefined {

@@ -2,6 +2,7 @@
 import { computed, signal } from "@preact/signals";
 import { nearestIndex, stepAxis } from "./axis";
 import { type AxisMode, epochSpacing, timeSpacing } from "./spacing";
+import { statLabel, titled } from "./statistics";
 import type { Estimator, LayerInfo, Model, RunsAnswer, Stats, Timeline } from "./types";
 
 export const VIEWS = ["overview", "layer", "propagation", "compare", "similarity"] as const;
@@ -15,6 +16,8 @@ export type LayerPart = "output" | "attention";
 export type ValuesStyle = "heat" | "ridge";
 /** What the histogram and the lines are of. */
 export type DetailOf = "layer" | "channel";
+/** What Overview, tree and the plots of the Layer view tell of: outputs, or the gradients of the loss with respect to them. */
+export type Quantity = "activations" | "gradients";
 export type Comparison = "between" | "steps";
 export type Dimensions = "participation" | "effective";
 export const COMPARE_MODES = ["side", "wipe", "blink", "difference"] as const;
@@ -56,6 +59,7 @@ export const layerPart = signal<LayerPart>("output");
 /** Attention head, as in `Attention.channels`; null: the mean over the heads. */
 export const head = signal<number | null>(null);
 export const stat = signal("rms");
+export const quantity = signal<Quantity>("activations");
 export const statScale = signal<StatScale>("log");
 /** Similarity: of CKA; what the second matrix compares; the column of the chosen pair; how dimensions are counted. */
 export const estimator = signal<Estimator>("unbiased");
@@ -135,6 +139,14 @@ export const laneRuns = computed(() => {
   for (const run of pinned.value) if (!all.some((each) => each.run === run)) all.push({ letter: null, run });
   return all;
 });
+/** Whether there is a choice of quantity: a shown run has gradients. */
+export const choosesQuantity = computed(
+  () =>
+    quantity.value === "gradients" ||
+    laneRuns.value.some(({ run }) => models.value[run]?.layers.some(({ records }) => records?.includes("gradient"))),
+);
+/** Name of what quilt and sparklines show. */
+export const shownStat = computed(() => titled(statLabel(stat.value), quantity.value));
 function unionOf(shown: readonly { run: string }[]): Float64Array {
   const [first] = shown;
   if (first && shown.length === 1) return Float64Array.from(timelines.value[first.run]?.steps ?? []);

@@ -1,4 +1,5 @@
 // The statistics that quilt and sparklines can show.
+import type { Quantity } from "./state";
 
 export const STATISTICS: readonly (readonly [name: string, label: string])[] = [
   ["rms", "RMS"],
@@ -18,6 +19,13 @@ const FRACTIONS = new Set(["zero", "near_zero", "saturated", "nonfinite", "dead_
 
 export function statLabel(name: string): string {
   return STATISTICS.find(([each]) => each === name)?.[1] ?? name;
+}
+
+/** A name, or a title, of what is told of a quantity. */
+export function titled(name: string, of: Quantity): string {
+  if (of === "activations") return name;
+  const capital = /^[A-Z][a-z]/.test(name);
+  return capital ? `Gradient ${name[0]?.toLowerCase()}${name.slice(1)}` : `gradient ${name}`;
 }
 
 /** Whether a statistic is a fraction, 0 to 1, shown in per cent. */

@@ -1,5 +1,5 @@
 // What the HTTP routes answer, decoded; see ../../http_api.md for the meaning of each field.
-import type { Measure } from "./state";
+import type { Measure, Quantity } from "./state";
 
 export interface Notice {
   file: string;
@@ -63,7 +63,6 @@ export interface LayerInfo {
   layout?: Layout | null;
   channel_axis?: number | null;
   parameters?: number;
-  /** Kinds of record that there are of it: `layer`, `maps`, `gram`... */
   /** Names of the layers whose output it takes; `input` is the model's. */
   inputs?: string[];
   /** The kinds of record that there are of it. */
@@ -106,6 +105,7 @@ export interface StepColumns {
 export interface Stats {
   run: string;
   revision: string;
+  of: Quantity;
   stat: string;
   layers: string[];
   steps: Float64Array;

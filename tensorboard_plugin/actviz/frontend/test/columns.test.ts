@@ -15,7 +15,7 @@ function gathered(low: number[], high: number[], first: number[], last: number[]
     zero_max: zeros,
     nonfinite_max: zeros,
   });
-  return { run: "a", revision: "1.1", stat: "rms", layers: ["conv"], ...answer };
+  return { run: "a", revision: "1.1", of: "activations", stat: "rms", layers: ["conv"], ...answer };
 }
 
 function full(steps: number[], values: number[], run = "a"): Stats {
@@ -23,6 +23,7 @@ function full(steps: number[], values: number[], run = "a"): Stats {
   return {
     run,
     revision: "1.2",
+    of: "activations",
     stat: "rms",
     layers: ["conv"],
     steps: Float64Array.from(steps),

@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import {
   formatBytes,
   formatCount,
+  formatGradient,
   formatNumber,
   formatPercent,
   formatShape,
@@ -40,6 +41,7 @@ test("per cent say 0 and 100 only when it is exactly that", () => {
 
 test("other forms", () => {
   expect(formatShort(0.00665)).toBe("0.007");
+  expect([2.5e-4, -1.44e-13, 0, 0.0123].map(formatGradient)).toEqual(["2.5e-4", "\u22121.4e-13", "0", "0.0123"]);
   expect(formatShort(-12.345)).toBe("\u221212.3");
   expect([0.1, -10, 0, 1e-5].map(formatTick)).toEqual(["0.1", "\u221210", "0", "1e-5"]);
   expect(formatCount(1234567)).toBe("1\u2009234\u2009567");

@@ -107,3 +107,22 @@ test("the value scale puts bins in order, zero between the signs, and one in the
   expect(scale.y(0)).toBeGreaterThan(scale.zeroTop);
   expect(scale.ticks.map((tick) => tick.value)).toContain(0);
 });
+
+test("the value scale reaches down to where the values are, though few are far larger, as with gradients", () => {
+  const shares = (typical: number, largest: number) => ({
+    run: "a",
+    layer: "b",
+    steps: new Float64Array([0]),
+    bins: new Int16Array([typical, largest]),
+    left: new Float64Array(2),
+    right: new Float64Array(2),
+    shares: new Float32Array([0.99, 0.01]),
+  });
+  const rows = (typical: number, largest: number) => {
+    const { lowest, highest } = valueScale([shares(typical, largest)], 200);
+    return highest - lowest + 1;
+  };
+  expect(rows(500, 508)).toBe(40);
+  expect(rows(440, 508)).toBe(72);
+  expect(rows(100, 508)).toBe(96);
+});

@@ -7,6 +7,7 @@ function stats(layers: string[], steps: number[], values: number[]): Stats {
   return {
     run: "a",
     revision: "r",
+    of: "activations",
     stat: "rms",
     layers,
     steps: new Float64Array(steps),

@@ -18,8 +18,8 @@ import {
   typeOf,
   useRowsScroll,
 } from "../rows";
-import { axis, dark, laneRuns, layer, search, stat, statScale, step, view } from "../state";
-import { isFraction, statLabel } from "../statistics";
+import { axis, dark, laneRuns, layer, search, shownStat, stat, statScale, step, view } from "../state";
+import { isFraction } from "../statistics";
 import { rowOf } from "../stats";
 import { fitted } from "../text";
 import { Canvas } from "./canvas";
@@ -210,7 +210,7 @@ export function Layers({ height }: { height: number | null }) {
         <span>Layer</span>
         {!slim.value && (
           <span class="stat">
-            {statLabel(stat.value)}
+            {shownStat.value}
             {statScale.value === "linear" || isFraction(stat.value) ? "" : `, ${statScale.value}`}
           </span>
         )}

@@ -3,12 +3,13 @@ import { css } from "../colour";
 import { formatPercent, formatTick } from "../format";
 import { FONT, type Palette } from "../palette";
 import type { Histograms } from "../types";
-import { binOf, valueScale } from "./values";
+import { BINS_A_DECADE, binOf, valueScale } from "./values";
 
 const ZERO_WIDTH = 12;
 const ZERO_GAP = 6;
 const AXIS_HEIGHT = 18;
 const HEAD_HEIGHT = 26;
+const LABEL_WIDTH = 36;
 
 interface Box {
   width: number;
@@ -117,7 +118,8 @@ export function drawHistogram(
     );
   context.fillStyle = palette.ink2;
   context.fillText("0", zeroLeft + ZERO_WIDTH / 2, height - 5);
-  const step = side < 110 ? 2 : 1;
+  const decade = (side / rows) * BINS_A_DECADE;
+  const step = Math.ceil(LABEL_WIDTH / decade);
   for (let power = -40; power <= 38; power++) {
     const bin = Math.round(binOf(10 ** power));
     if (bin < scale.lowest + 3 || bin > scale.highest || power % step !== 0) continue;

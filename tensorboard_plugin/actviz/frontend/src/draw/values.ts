@@ -6,7 +6,11 @@ import type { Histograms } from "../types";
 
 /** Bins are quarter octaves: so many a factor of two. */
 const BINS_AN_OCTAVE = 4;
+export const BINS_A_DECADE = BINS_AN_OCTAVE * Math.log2(10);
+/** So many have rows of their own; more, where so large a share of the values that are not zero would lie below them. */
 const OCTAVES = 10;
+const MOST_OCTAVES = 24;
+const BELOW = 0.05;
 const ZERO_HEIGHT = 7;
 const ZERO_GAP = 1;
 const TICK_GAP = 11;
@@ -49,7 +53,7 @@ export function valueScale(all: readonly Histograms[], height: number): ValueSca
     }
   }
   if (!negative && !positive) positive = true;
-  const lowest = Math.max(1, highest - OCTAVES * BINS_AN_OCTAVE + 1);
+  const lowest = lowestOf(all, highest);
   const rows = highest - lowest + 1;
   const sides = (negative ? 1 : 0) + (positive ? 1 : 0);
   const row = (height - ZERO_HEIGHT - 2 * ZERO_GAP) / (rows * sides);
@@ -67,7 +71,7 @@ export function valueScale(all: readonly Histograms[], height: number): ValueSca
     return value > 0 ? (rows - place) * row : zeroBottom + ZERO_GAP + place * row;
   };
   const ticks = [{ value: 0, y: y(0) }];
-  const free = (at: number) => ticks.every((tick) => Math.abs(tick.y - at) >= TICK_GAP);
+  const free = (at: number) => ticks.every((tick) => Math.abs(labelY(tick.y, height) - labelY(at, height)) >= TICK_GAP);
   for (let power = 38; power >= -40; power--) {
     const value = 10 ** power;
     const bin = binOf(value);
@@ -76,6 +80,28 @@ export function valueScale(all: readonly Histograms[], height: number): ValueSca
     if (negative && free(y(-value))) ticks.push({ value: -value, y: y(-value) });
   }
   return { height, lowest, highest, negative, positive, zeroTop, zeroBottom, row, y, binTop, ticks };
+}
+
+function lowestOf(all: readonly Histograms[], highest: number): number {
+  const sums = new Map<number, number>();
+  let total = 0;
+  for (const { bins, shares } of all)
+    for (let index = 0; index < shares.length; index++) {
+      const bin = Math.abs(bins[index % bins.length] as number);
+      if (bin === 0) continue;
+      total += shares[index] as number;
+      sums.set(bin, (sums.get(bin) ?? 0) + (shares[index] as number));
+    }
+  const from = (octaves: number) => Math.max(1, highest - octaves * BINS_AN_OCTAVE + 1);
+  const below = (lowest: number) => [...sums].reduce((sum, [bin, share]) => sum + (bin < lowest ? share : 0), 0);
+  let octaves = OCTAVES;
+  while (octaves < MOST_OCTAVES && from(octaves) > 1 && below(from(octaves)) > BELOW * total) octaves++;
+  return from(octaves);
+}
+
+/** Where the middle of a tick's label is, so that all of it can be seen. */
+function labelY(y: number, height: number): number {
+  return Math.max(6, Math.min(height - 6, y));
 }
 
 function occurs(shares: Float32Array, bins: number, steps: number, index: number): boolean {
@@ -135,7 +161,7 @@ export function drawValueTicks(
   context.textAlign = "right";
   context.textBaseline = "middle";
   for (const { value, y } of scale.ticks)
-    if (y >= top) context.fillText(formatTick(value), axis.left - 6, Math.max(6, Math.min(scale.height - 6, y)));
+    if (y >= top) context.fillText(formatTick(value), axis.left - 6, labelY(y, scale.height));
 }
 
 /** Draws the strip with its top at `top`; `full`: the share at which the ink is full. */

@@ -2,11 +2,22 @@
 import { useEffect, useMemo } from "preact/hooks";
 import { formatCount } from "../format";
 import { widestChannel } from "../maps";
-import { channel, channelSort, detailOf, layerInfo, layerPart, mainWidth, sample, scaleLocked } from "../state";
+import {
+  channel,
+  channelSort,
+  detailOf,
+  layerInfo,
+  layerPart,
+  mainWidth,
+  quantity,
+  sample,
+  scaleLocked,
+} from "../state";
 import { indexOfStep } from "../stats";
 import { AttentionView } from "./layer/attention";
 import { ChannelMeans } from "./layer/channels";
 import { useHistory, useInputs, useMaps, usePlace, useReference, useScaleStatistics } from "./layer/data";
+import { DetailChoice } from "./layer/detail";
 import { FilmStrip } from "./layer/film";
 import { Grid } from "./layer/grid";
 import { HistogramPanel } from "./layer/histogram";
@@ -44,7 +55,9 @@ export function LayerView({ available }: { available: number }) {
 function OutputView({ available }: { available: number }) {
   const { top, values, channels, statistics: lines } = heights(available);
   const { shown: fetched, waitingFor, error } = useMaps();
-  const { history, error: historyError } = useHistory();
+  const { history, error: historyError } = useHistory("activations");
+  const gradients = useHistory("gradients", quantity.value === "gradients");
+  const told = quantity.value === "gradients" ? gradients : { history, error: historyError };
   const statistics = useScaleStatistics(history?.statistics ?? null);
   // A locked scale is known only with the history: no picture on another scale before that.
   const locked = scaleLocked.value;
@@ -98,22 +111,32 @@ function OutputView({ available }: { available: number }) {
           </p>
         )}
         {waitingFor !== null && <span class="waiting">waiting for step {formatCount(waitingFor)}</span>}
-        {history && (
+        {told.history && (
           <HistogramPanel
-            history={history}
+            history={told.history}
             shown={shown}
             reference={detailOf.value === "channel" ? reference : null}
             height={top - 42}
           />
         )}
       </div>
-      {historyError !== null && <p class="layer-words">{historyError}</p>}
+      {told.error !== null && (
+        <p class="layer-words">
+          {told.error} {told === gradients && <DetailChoice label="Values of" named={null} />}
+        </p>
+      )}
       {shown && <FilmStrip shown={shown} statistics={statistics} inputs={inputs} />}
-      {history && (
+      {told.history && (
         <>
-          <ValuesStrip history={history} height={values} />
-          <ChannelMeans channels={history.channels} shown={shown} reference={comparable} height={channels} />
-          <Statistics history={history} height={lines} />
+          <ValuesStrip history={told.history} height={values} />
+          <ChannelMeans
+            channels={told.history.channels}
+            of={told.history.of}
+            shown={shown}
+            reference={comparable}
+            height={channels}
+          />
+          <Statistics history={told.history} height={lines} />
         </>
       )}
     </div>

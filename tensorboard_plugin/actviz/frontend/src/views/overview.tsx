@@ -6,7 +6,20 @@ import { formatCount } from "../format";
 import { chooseQuiltHeight, HEAD_HEIGHT, quiltHeight, quiltLimits } from "../layout";
 import { palette } from "../palette";
 import { useRowsScroll } from "../rows";
-import { dark, hoverStep, type Lanes, laneRuns, lanes, type StatScale, stat, statScale, toldStep } from "../state";
+import {
+  choosesQuantity,
+  dark,
+  hoverStep,
+  type Lanes,
+  laneRuns,
+  lanes,
+  type Quantity,
+  quantity,
+  type StatScale,
+  stat,
+  statScale,
+  toldStep,
+} from "../state";
 import { isFraction, STATISTICS } from "../statistics";
 import { domain } from "./overview/lanes";
 import { formatStat, Quilt } from "./overview/quilt";
@@ -41,6 +54,21 @@ export function OverviewControls() {
           >
             <option value="runs">each run</option>
             <option value="difference">difference to A</option>
+          </select>
+        </label>
+      )}
+      {choosesQuantity.value && (
+        <label>
+          Of
+          <select
+            data-testid="quantity"
+            value={quantity.value}
+            onChange={(event) => {
+              quantity.value = event.currentTarget.value as Quantity;
+            }}
+          >
+            <option value="activations">outputs</option>
+            <option value="gradients">gradients</option>
           </select>
         </label>
       )}

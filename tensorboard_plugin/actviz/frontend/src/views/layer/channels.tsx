@@ -4,10 +4,11 @@ import { chooseStep } from "../../actions";
 import { nearestIndex } from "../../axis";
 import { lut } from "../../colour";
 import { channelLimits, drawChannels, drawLife } from "../../draw/strips";
-import { formatPercent, formatShort } from "../../format";
+import { formatGradient, formatPercent, formatShort } from "../../format";
 import { changeOf } from "../../maps";
 import { FONT, palette } from "../../palette";
-import { axis, channel, channelSort, dark, sample, shownChannels, step } from "../../state";
+import { axis, channel, channelSort, dark, type Quantity, sample, shownChannels, step } from "../../state";
+import { titled } from "../../statistics";
 import { indexOfStep } from "../../stats";
 import type { Channels } from "../../types";
 import { referenceStepOf, type ShownMaps } from "./data";
@@ -19,16 +20,19 @@ const MOST_CHANGED = 3;
 
 interface ChannelMeansProps {
   channels: Channels;
+  of: Quantity;
   /** The maps in view and those of the reference step, where they are of channels. */
   shown: ShownMaps | null;
   reference: ShownMaps | null;
   height: number;
 }
 
-export function ChannelMeans({ channels, shown, reference, height }: ChannelMeansProps) {
+export function ChannelMeans({ channels, of, shown, reference, height }: ChannelMeansProps) {
   const limits = useMemo(() => channelLimits(channels), [channels]);
-  const events = useMemo(() => lifeEvents(channels), [channels]);
-  const throughout = useMemo(() => deadThroughout(channels), [channels]);
+  const alive = of === "activations"; // a gradient is no life
+  const format = alive ? formatShort : formatGradient;
+  const events = useMemo(() => (alive ? lifeEvents(channels) : []), [channels]);
+  const throughout = useMemo(() => (alive ? deadThroughout(channels) : []), [channels]);
   const [listed, setListed] = useState(false);
   const [under, setUnder] = useState<{ row: number; index: number } | null>(null);
   const count = channels.channels.length;
@@ -54,7 +58,7 @@ export function ChannelMeans({ channels, shown, reference, height }: ChannelMean
   return (
     <>
       <Strip
-        title="Channel means"
+        title={titled("Channel means", of)}
         hint="of the training batch; one row a channel, empty where every value is zero"
         testid="channel-means"
         height={height}
@@ -75,7 +79,7 @@ export function ChannelMeans({ channels, shown, reference, height }: ChannelMean
                 {summary}
               </button>
             )}
-            <MostChanged channels={channels} shown={shown} reference={reference} index={index} />
+            {alive && <MostChanged channels={channels} shown={shown} reference={reference} index={index} />}
             <span class="spacer" />
             <span class="pointed-value" data-testid="value-channel">
               {under && under.index < channels.steps.length && under.row < count && (
@@ -84,7 +88,7 @@ export function ChannelMeans({ channels, shown, reference, height }: ChannelMean
                     channel {channels.channels[under.row]}, step {channels.steps[under.index]}:{" "}
                     {lifeWords(channels, events, under.row, under.index)}
                   </span>
-                  <strong>{formatShort(channels.mean[under.index * count + under.row] as number)}</strong>
+                  <strong>{format(channels.mean[under.index * count + under.row] as number)}</strong>
                 </>
               )}
             </span>
@@ -108,7 +112,7 @@ export function ChannelMeans({ channels, shown, reference, height }: ChannelMean
           index < 0
             ? []
             : [
-                [`#${channels.channels[row]}`, formatShort(channels.mean[index * count + row] as number)],
+                [`#${channels.channels[row]}`, format(channels.mean[index * count + row] as number)],
                 ["dead", shareText(dead, count)],
               ]
         }
@@ -162,7 +166,12 @@ function LifeList({ events, throughout }: { events: readonly LifeEvent[]; throug
 }
 
 /** The channels that changed most since the reference step: of the shown sample's maps, else of the training batches' means. */
-function MostChanged({ channels, shown, reference, index }: Omit<ChannelMeansProps, "height"> & { index: number }) {
+function MostChanged({
+  channels,
+  shown,
+  reference,
+  index,
+}: Omit<ChannelMeansProps, "height" | "of"> & { index: number }) {
   const before = referenceStepOf(channels.run);
   const beforeIndex = indexOfStep(channels.steps, before);
   if (before === null || index < 0 || beforeIndex < 0 || before === step.value) return null;

@@ -20,7 +20,7 @@ import {
   shownRuns,
 } from "../../state";
 import { type ShownMaps, useInputs, useMaps, usePlace } from "./data";
-import { Choice } from "./history";
+import { Choice } from "./detail";
 import { inputBelow } from "./overlay";
 
 /** Which run's maps are shown, where two are chosen. */

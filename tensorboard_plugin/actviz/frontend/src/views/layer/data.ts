@@ -11,6 +11,7 @@ import {
   focusedRun,
   layer,
   models,
+  type Quantity,
   referenceStep,
   scaleMode,
   shownRuns,
@@ -104,33 +105,35 @@ function prefetch({ run, layer: name, part, step: at }: MapsKey): void {
 export interface LayerHistory {
   run: string;
   layer: string;
+  of: Quantity;
   statistics: LayerStats;
   histograms: Histograms;
   channels: Channels;
 }
 
-/** The layer's records over all steps; those of another layer or run are never returned. */
-export function useHistory(): { history: LayerHistory | null; error: string | null } {
+/** The layer's records over all steps; those of another layer, run or quantity are never returned. */
+export function useHistory(of: Quantity, wanted = true): { history: LayerHistory | null; error: string | null } {
   const run = focusedRun.value;
   const name = layer.value;
   const revision = run === null ? undefined : timelines.value[run]?.revision;
-  const key = run === null || name === null || revision === undefined ? null : JSON.stringify([run, name, revision]);
+  const known = wanted && run !== null && name !== null && revision !== undefined;
+  const key = known ? JSON.stringify([run, name, of, revision]) : null;
   const {
     data,
     error,
     key: answered,
   } = useFetched<LayerHistory>(key, async (signal) => {
     const [statistics, histograms, channels] = await Promise.all([
-      fetchLayer(run as string, name as string, signal),
-      fetchHistograms(run as string, name as string, signal),
-      fetchChannels(run as string, name as string, signal),
+      fetchLayer(run as string, name as string, signal, { of }),
+      fetchHistograms(run as string, name as string, signal, { of }),
+      fetchChannels(run as string, name as string, signal, { of }),
     ]);
-    return { run: run as string, layer: name as string, statistics, histograms, channels };
+    return { run: run as string, layer: name as string, of, statistics, histograms, channels };
   });
-  return {
-    history: data !== null && data.run === run && data.layer === name ? data : null,
-    error: error !== null && answered === key ? error.message : null,
-  };
+  const history = data !== null && data.run === run && data.layer === name && data.of === of ? data : null;
+  if (of === "gradients" && history?.histograms.steps.length === 0)
+    return { history: null, error: `Run ${run} logged no gradients of ${name}: watch(..., gradients=True) does.` };
+  return { history, error: error !== null && answered === key ? error.message : null };
 }
 
 /** The maps of the reference step, for change; null until they are there, or without a use for them. */

@@ -9,10 +9,10 @@ import { formatCount } from "../../format";
 import { scaleLimits } from "../../maps";
 import { palette } from "../../palette";
 import { pixelHistogram } from "../../pixels";
-import { axis, channel, dark, detailOf, referenceStep, step } from "../../state";
+import { axis, channel, dark, referenceStep, step } from "../../state";
 import { indexOfStep } from "../../stats";
 import type { LayerHistory, ShownMaps } from "./data";
-import { Choice } from "./history";
+import { DetailChoice, detail } from "./detail";
 
 const PIXEL_BINS = 48;
 
@@ -34,23 +34,12 @@ export function HistogramPanel({ history, shown, reference, height }: HistogramP
     return () => observer.disconnect();
   }, []);
   const byChannel = shown?.maps.layout === "channels";
-  const ofChannel = byChannel && detailOf.value === "channel";
+  const ofChannel = byChannel && detail.value === "channel";
   return (
     <div class="histogram-panel" ref={holder} title="Alt-click in a strip below sets the reference step">
       <div class="panel-head flush">
         <h2>Values</h2>
-        {byChannel ? (
-          <Choice
-            label="Values of"
-            state={detailOf}
-            choices={[
-              ["layer", "layer"],
-              ["channel", `channel ${channel.value ?? shown.maps.channels[0]}`],
-            ]}
-          />
-        ) : (
-          <span class="hint">of the layer</span>
-        )}
+        <DetailChoice label="Values of" named={byChannel ? (channel.value ?? shown.maps.channels[0] ?? null) : null} />
         <span class="hint">{ofChannel ? countOfMaps(shown) : countOf(history)}</span>
       </div>
       {ofChannel ? (

@@ -7,12 +7,14 @@ import { StepPlot } from "../../components/frame";
 import { CHANNEL_LINES, columnOf, drawLines, drawShare, LINEAR_LINES, LOG_LINES } from "../../draw/lines";
 import { drawRidges, ridgeSteps } from "../../draw/ridge";
 import { drawValues, drawValueTicks, fullShare, valueScale } from "../../draw/values";
-import { formatPercent, formatShort } from "../../format";
+import { formatGradient, formatPercent, formatShort } from "../../format";
 import { palette } from "../../palette";
-import { axis, channel, dark, detailOf, mainWidth, statScale, step, valuesStyle } from "../../state";
+import { axis, channel, dark, mainWidth, statScale, step, valuesStyle } from "../../state";
+import { titled } from "../../statistics";
 import { indexOfStep } from "../../stats";
 import type { Channels, LayerStats } from "../../types";
 import type { LayerHistory } from "./data";
+import { Choice, DetailChoice, detail } from "./detail";
 
 function Numbers({ rows, top = 0 }: { rows: readonly (readonly [string, string])[]; top?: number }) {
   return (
@@ -83,35 +85,6 @@ export function Strip({
   );
 }
 
-/** A choice of two or three, as words in a row. */
-export function Choice<T extends string>({
-  label,
-  state,
-  choices,
-}: {
-  label: string;
-  state: { value: T };
-  choices: readonly (readonly [T, string])[];
-}) {
-  return (
-    <span class="choice" role="group" aria-label={label}>
-      {choices.map(([value, text]) => (
-        <button
-          type="button"
-          key={value}
-          data-testid={`choose-${value}`}
-          aria-pressed={state.value === value}
-          onClick={() => {
-            state.value = value;
-          }}
-        >
-          {text}
-        </button>
-      ))}
-    </span>
-  );
-}
-
 export function ValuesStrip({ history, height }: { history: LayerHistory; height: number }) {
   const { histograms } = history;
   const scale = useMemo(() => valueScale([histograms], height), [histograms, height]);
@@ -123,7 +96,7 @@ export function ValuesStrip({ history, height }: { history: LayerHistory; height
   const ridges = ridge ? ridgeSteps(histograms.steps, axis.value).length : 0;
   return (
     <Strip
-      title="Values"
+      title={titled("Values", history.of)}
       hint={
         <>
           <Choice
@@ -160,7 +133,7 @@ const ZERO_LANE = 14;
 export function Statistics({ history, height }: { history: LayerHistory; height: number }) {
   const { channels } = history;
   const row = channels.channels.indexOf(channel.value ?? 0);
-  return detailOf.value === "channel" && row >= 0 ? (
+  return detail.value === "channel" && row >= 0 ? (
     <ChannelHistory channels={channels} row={row} height={height} />
   ) : (
     <LayerLines history={history} height={height} />
@@ -170,16 +143,7 @@ export function Statistics({ history, height }: { history: LayerHistory; height:
 function StatisticsChoices({ channels }: { channels: Channels }) {
   return (
     <>
-      {channels.channels.length > 0 && (
-        <Choice
-          label="Statistics of"
-          state={detailOf}
-          choices={[
-            ["layer", "layer"],
-            ["channel", `channel ${channel.value ?? channels.channels[0]}`],
-          ]}
-        />
-      )}
+      <DetailChoice label="Statistics of" named={channel.value ?? channels.channels[0] ?? null} />
       <Choice
         label="Axis"
         state={statScale}
@@ -192,20 +156,20 @@ function StatisticsChoices({ channels }: { channels: Channels }) {
   );
 }
 
-function LayerLines({ history: { statistics, channels }, height }: { history: LayerHistory; height: number }) {
+function LayerLines({ history: { of, statistics, channels }, height }: { history: LayerHistory; height: number }) {
   const log = statScale.value === "log";
+  const format = of === "gradients" ? formatGradient : formatShort;
   const index = indexOfStep(statistics.steps, step.value);
   return (
     <Strip
-      title="Statistics"
+      title={titled("Statistics", of)}
       hint={<StatisticsChoices channels={channels} />}
       testid="statistics"
       height={height}
       deps={[statistics, log]}
       draw={(context) => drawLines(context, statistics, axis.value, height, log, palette.value)}
       numbers={(log ? LOG_LINES : LINEAR_LINES).map(
-        ({ column, label }) =>
-          [label, index < 0 ? "" : formatShort(columnOf(statistics, column)[index] as number)] as const,
+        ({ column, label }) => [label, index < 0 ? "" : format(columnOf(statistics, column)[index] as number)] as const,
       )}
     />
   );

@@ -8,18 +8,32 @@ import { StepPlot } from "../../components/frame";
 import { statAt } from "../../detail";
 import { drawLane } from "../../draw/quilt";
 import { byLayer, signOf } from "../../findings";
-import { formatCount, formatNumber, formatPercent } from "../../format";
+import { formatCount, formatGradient, formatNumber, formatPercent } from "../../format";
 import { FONT, palette } from "../../palette";
 import { LANE_GAP, laneHeight, type Row, rows, rowsHeight, rowsScroll, toggleGroup } from "../../rows";
-import { axis, dark, lanes, layer, mainWidth, shownRuns, stat, timelines, toldStep, zoom } from "../../state";
-import { isFraction, statLabel } from "../../statistics";
+import {
+  axis,
+  dark,
+  lanes,
+  layer,
+  mainWidth,
+  quantity,
+  shownRuns,
+  shownStat,
+  stat,
+  timelines,
+  toldStep,
+  zoom,
+} from "../../state";
+import { isFraction } from "../../statistics";
 import { indexOfStep } from "../../stats";
 import type { Finding } from "../../types";
 import { domain, LaneFinder, type LaneRun, layerOf, shownLanes } from "./lanes";
 import { Strips } from "./strips";
 
 export function formatStat(value: number): string {
-  return isFraction(stat.value) ? formatPercent(value) : formatNumber(value);
+  if (isFraction(stat.value)) return formatPercent(value);
+  return quantity.value === "gradients" ? formatGradient(value) : formatNumber(value);
 }
 
 function hasLanes(row: Row): boolean {
@@ -43,7 +57,7 @@ function csvRoute(): string {
           ["from", String(zoom.value[0])],
           ["to", String(zoom.value[1])],
         ];
-  return `statistics.csv?${new URLSearchParams([["run", shownRuns.value[0]?.run ?? ""], ...range])}`;
+  return `statistics.csv?${new URLSearchParams([["run", shownRuns.value[0]?.run ?? ""], ["of", quantity.value], ...range])}`;
 }
 
 export function Quilt({ height }: { height: number }) {
@@ -64,6 +78,7 @@ export function Quilt({ height }: { height: number }) {
     }
     context.translate(0, scroll);
     canvas.dataset.stat = stat.value;
+    canvas.dataset.of = quantity.value;
     canvas.dataset.rowNames = JSON.stringify(
       rowsBetween(scroll, scroll + height).map((row) => ({
         y: row.top - scroll + (row.kind === "layer" ? row.lanes : row.height) / 2,
@@ -87,7 +102,8 @@ export function Quilt({ height }: { height: number }) {
       context.fillStyle = palette.value.ink2;
       context.fillText(letter, axis.value.left - 22, top + tall / 2);
     }
-    const lane = stats ? finder.lane(row, index, stats) : null;
+    const unlogged = stats?.of === "gradients" && stats.steps.length === 0;
+    const lane = stats && !unlogged ? finder.lane(row, index, stats) : null;
     if (stats && lane) {
       const table = lut(lanes.value === "difference" ? "differences" : "statistics", dark.value);
       drawLane(context, lane, scale, top, tall, table, palette.value);
@@ -97,7 +113,9 @@ export function Quilt({ height }: { height: number }) {
     context.fillStyle = palette.value.ink3;
     const first = row.top === rows.value.find(hasLanes)?.top;
     const tooMany = first ? "too many steps for a difference: Shift-drag over fewer of them" : "";
-    const words = stats === null ? tooMany : stats ? "no such layer in this run" : "";
+    const gradients = first ? "this run logged no gradients: watch(..., gradients=True) does" : "";
+    const missing = unlogged ? gradients : "no such layer in this run";
+    const words = stats === null ? tooMany : stats ? missing : "";
     context.fillText(words, axis.value.left + 4, top + tall / 2);
   };
   const at = (event: MouseEvent) => {
@@ -105,7 +123,7 @@ export function Quilt({ height }: { height: number }) {
     return rows.value.find((each) => y >= each.top && y < each.top + each.height);
   };
   return (
-    <StepPlot label={`${statLabel(stat.value)} of every layer over steps`}>
+    <StepPlot label={`${shownStat.value} of every layer over steps`}>
       {/* biome-ignore lint/a11y/noStaticElementInteractions lint/a11y/useKeyWithClickEvents: the tree beside it does the same by keyboard */}
       <div
         class="quilt-rows"
@@ -125,7 +143,7 @@ export function Quilt({ height }: { height: number }) {
             deps={[finder, scale, byLayer.value]}
             data-testid="quilt"
             role="img"
-            aria-label={`${statLabel(stat.value)} of every layer over steps`}
+            aria-label={`${shownStat.value} of every layer over steps`}
             data-csv={csvRoute()}
             draw={draw}
           />
@@ -188,7 +206,7 @@ function drawWords(context: CanvasRenderingContext2D, finding: Finding, x: numbe
 
 /** What a lane has at a step, in words, and whether it is not finite; null where it was not logged. */
 function told(row: Row, { run, stats }: LaneRun, step: number | null): { words: string; bad: boolean } | null {
-  const name = stats ? layerOf(row, stats) : null;
+  const name = stats && stats.steps.length > 0 ? layerOf(row, stats) : null;
   const found = name === null ? null : statAt(run, name, step);
   if (name === null || found === null || Number.isNaN(found.nonfinite)) {
     const awaited = name !== null && found === null && indexOfStep(timelines.value[run]?.steps ?? [], step) >= 0;
@@ -252,7 +270,7 @@ function SelectedValues({ lanes: shown }: { lanes: readonly LaneRun[] }) {
   );
   return (
     <div class="visually-hidden" data-testid="selected-values">
-      {`${statLabel(stat.value)} of ${layer.value} at step ${toldStep.value}: ${parts.join(", ")}`}
+      {`${shownStat.value} of ${layer.value} at step ${toldStep.value}: ${parts.join(", ")}`}
     </div>
   );
 }

@@ -7,7 +7,7 @@ import { useFetched } from "../../components/frame";
 import { drawValues, drawValueTicks, fullShare, valueScale } from "../../draw/values";
 import { palette } from "../../palette";
 import { expanded, type LayerRow, rows, rowsScroll, STRIP_HEIGHT } from "../../rows";
-import { axis, dark, laneRuns, mainWidth, timelines, zoom } from "../../state";
+import { axis, dark, laneRuns, mainWidth, quantity, timelines, zoom } from "../../state";
 
 /** So many histograms are asked for at once: a strip is not much wider in pixels. */
 const COLUMNS = 1024;
@@ -32,13 +32,14 @@ export function Strips({ height }: { height: number }) {
 
 function LayerStrips({ name }: { name: string }) {
   const shown = laneRuns.value;
-  const range = zoom.value;
+  const [range, of] = [zoom.value, quantity.value];
   const revisions = shown.map(({ run }) => [run, timelines.value[run]?.revision]);
-  const { data } = useFetched(JSON.stringify([name, revisions, range]), (signal) =>
+  const { data } = useFetched(JSON.stringify([name, of, revisions, range]), (signal) =>
     Promise.all(
       shown.map(async ({ run }) => ({
         run,
         histograms: await fetchHistograms(run, name, signal, {
+          of,
           from: range?.[0],
           to: range?.[1],
           columns: COLUMNS,
@@ -62,7 +63,7 @@ function LayerStrips({ name }: { name: string }) {
           data-layer={name}
           role="img"
           aria-label={`Where the values of ${name} lie over steps, run ${run}`}
-          data-csv={`histograms.csv?${new URLSearchParams({ run, layer: name })}`}
+          data-csv={`histograms.csv?${new URLSearchParams({ run, layer: name, of })}`}
           draw={(context) => {
             context.fillStyle = runColour(run, dark.value);
             context.fillRect(axis.value.left - 8, 0, 4, STRIP_HEIGHT);

@@ -5,9 +5,20 @@ import { lut } from "../../colour";
 import { Canvas } from "../../components/canvas";
 import { StepPlot, Swatch, useFetched } from "../../components/frame";
 import { drawValues, drawValueTicks, fullShare, valueScale } from "../../draw/values";
-import { formatPercent, formatShort } from "../../format";
+import { formatGradient, formatPercent, formatShort } from "../../format";
 import { palette } from "../../palette";
-import { axis, dark, layerInfo, mainWidth, shownRuns, timelines, toldStep, zoom } from "../../state";
+import {
+  axis,
+  dark,
+  layerInfo,
+  mainWidth,
+  type Quantity,
+  quantity,
+  shownRuns,
+  timelines,
+  toldStep,
+  zoom,
+} from "../../state";
 import { indexOfStep } from "../../stats";
 import { fitted } from "../../text";
 import type { Histograms } from "../../types";
@@ -20,16 +31,20 @@ export function ValuesOverSteps({ height }: { height: number }) {
   const name = layerInfo.value?.name ?? null; // what a link asked for may be no layer
   const range = zoom.value;
   const known = shown.map(({ run }) => [run, timelines.value[run]?.revision]);
-  const key = name === null || shown.length === 0 ? null : JSON.stringify([name, known, range]);
+  const of = quantity.value;
+  const key = name === null || shown.length === 0 ? null : JSON.stringify([name, of, known, range]);
   const { data, key: answered } = useFetched(key, (signal) =>
     Promise.all(
       shown.map(async ({ run, letter }) => ({
         letter,
         run,
         layer: name as string,
-        histograms: await fetchHistograms(run, name as string, signal, { from: range?.[0], to: range?.[1] }).catch(
-          () => null,
-        ),
+        of,
+        histograms: await fetchHistograms(run, name as string, signal, {
+          of,
+          from: range?.[0],
+          to: range?.[1],
+        }).catch(() => null),
       })),
     ),
   );
@@ -40,11 +55,14 @@ export function ValuesOverSteps({ height }: { height: number }) {
   return (
     <section data-testid="values" data-layer={data?.[0]?.layer ?? ""}>
       <div class="panel-head">
-        <h2>Values of {fitted(data?.[0]?.layer ?? name ?? "…", mainWidth.value * 0.4, 12)} over steps</h2>
+        <h2>
+          {data?.[0]?.of === "gradients" ? "Gradients" : "Values"} of{" "}
+          {fitted(data?.[0]?.layer ?? name ?? "…", mainWidth.value * 0.4, 12)} over steps
+        </h2>
         <span class="hint">share of the values in each quarter octave; exact zeros in their own row</span>
         {answered !== key && data?.[0]?.layer !== name && <span class="hint">loading {name}</span>}
       </div>
-      {(data ?? []).map(({ letter, run, histograms }) => (
+      {(data ?? []).map(({ letter, run, of, histograms }) => (
         <div key={letter} style={{ marginBottom: "10px" }}>
           {histograms && histograms.steps.length > 0 ? (
             <StepPlot label={`Values of ${name} in run ${run} over steps`}>
@@ -54,7 +72,7 @@ export function ValuesOverSteps({ height }: { height: number }) {
                 height={each}
                 role="img"
                 data-testid={`values-${letter.toLowerCase()}`}
-                data-csv={`histograms.csv?${new URLSearchParams({ run, layer: name ?? "" })}`}
+                data-csv={`histograms.csv?${new URLSearchParams({ run, layer: name ?? "", of })}`}
                 aria-label={`Where the values of ${name} lie over steps, run ${run}`}
                 draw={(context) => {
                   drawValues(context, histograms, axis.value, scale, 0, lut("counts", dark.value), full);
@@ -64,11 +82,13 @@ export function ValuesOverSteps({ height }: { height: number }) {
               <div style={{ position: "absolute", left: "12px", top: "0" }}>
                 <Swatch letter={letter} run={run} />
               </div>
-              <ValueNumbers histograms={histograms} height={each} />
+              <ValueNumbers histograms={histograms} of={of} height={each} />
             </StepPlot>
           ) : (
             <p class="hint" style={{ padding: "0 16px" }}>
-              {histograms ? `Run ${run} logged no histograms of ${name}.` : `Run ${run} has no layer ${name}.`}
+              {histograms
+                ? `Run ${run} logged no ${of === "gradients" ? "gradients" : "histograms"} of ${name}.`
+                : `Run ${run} has no ${of === "gradients" ? "gradients of" : "layer"} ${name}.`}
             </p>
           )}
         </div>
@@ -78,7 +98,7 @@ export function ValuesOverSteps({ height }: { height: number }) {
 }
 
 /** The 95th percentile, the median and the share of zeros at the step in view, at the right edge. */
-function ValueNumbers({ histograms, height }: { histograms: Histograms; height: number }) {
+function ValueNumbers({ histograms, of, height }: { histograms: Histograms; of: Quantity; height: number }) {
   const index = indexOfStep(histograms.steps, toldStep.value);
   if (index < 0) return <div class="lane-values hint">not logged</div>;
   const shares = histograms.shares.subarray(index * histograms.bins.length, (index + 1) * histograms.bins.length);
@@ -89,7 +109,7 @@ function ValueNumbers({ histograms, height }: { histograms: Histograms; height: 
         {[0.95, 0.5, 0.05].map((share) => (
           <div key={share}>
             <span>p{share * 100}</span>
-            {formatShort(percentile(histograms, shares, share))}
+            {(of === "gradients" ? formatGradient : formatShort)(percentile(histograms, shares, share))}
           </div>
         ))}
       </div>

@@ -113,7 +113,7 @@ export function useRunLimits(run: string | null, name: string | null): { limits:
   const key = revision === undefined ? null : JSON.stringify([run, name, revision]);
   const place = JSON.stringify([run, name]);
   const { error, key: answered } = useFetched<LayerStats>(key, async (abort) => {
-    const found = await fetchLayer(run as string, name as string, abort, first);
+    const found = await fetchLayer(run as string, name as string, abort, { from: first, to: first });
     limitsKnown.set(place, found);
     return found;
   });
