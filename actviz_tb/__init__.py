@@ -24,10 +24,11 @@ if TYPE_CHECKING:
         RecordError,
         StopTraining,
     )
-    from actviz_tb.logger import ActivationLogger, watch
+    from actviz_tb.logger import ActivationLogger
     from actviz_tb.propagation import Activation, Activations, activation_propagation, capture, visualize_activation
     from actviz_tb.reading import Log, Run, read
     from actviz_tb.report import Report
+    from actviz_tb.watching import watch
 
 __all__ = [
     "Activation",
@@ -69,9 +70,10 @@ _HOMES = {
         "RecordError",
         "StopTraining",
     ),
-    "logger": ("ActivationLogger", "watch"),
+    "logger": ("ActivationLogger",),
     "reading": ("Log", "Run", "read"),
     "report": ("Report",),
+    "watching": ("watch",),
 }
 
 

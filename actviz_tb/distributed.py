@@ -15,10 +15,10 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from actviz_tb import statistics
+from actviz_tb import summary as summaries
 from actviz_tb.errors import ActvizError, ArgumentError
 from actviz_tb.recording import HostStatistics, PendingStatistics, Ranks
-from actviz_tb.statistics import ActivationSummary
+from actviz_tb.summary import ActivationSummary
 from actviz_tb.transfer import Array
 from tensorboard_plugin.actviz import wire
 
@@ -145,11 +145,11 @@ def combined(ranks: Parts) -> HostStatistics:
     for column, name in enumerate(names):
         of_ranks = {number: part[name] for number, part in enumerate(parts) if name in part}
         for number, (summary, arrays) in of_ranks.items():
-            found = statistics.moments(arrays)
+            found = summaries.moments(arrays)
             spread["rms"][number, column] = found["rms"]
             spread["absmax"][number, column] = max(abs(found["min"]), abs(found["max"]))
             spread["nonfinite"][number, column] = summary.count - arrays[0].sum()
-        whole, arrays = statistics.combine(list(of_ranks.values()))
-        layers[name] = statistics.finalise(whole, arrays)
+        whole, arrays = summaries.combine(list(of_ranks.values()))
+        layers[name] = summaries.finalise(whole, arrays)
         sampled_every[name] = whole.sampled_every
     return HostStatistics(layers, sampled_every, Ranks(**spread))

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from actviz_tb.mosaic import fold, mosaic
 from actviz_tb.recording import INPUTS, HostMaps, HostRecording, HostStatistics
-from actviz_tb.statistics import LayerStatistics
+from actviz_tb.summary import LayerStatistics
 from tensorboard_plugin.actviz import wire
 
 UNTOLD: Mapping[str, Any] = {"labels": None, "tokens": None, "digest": None}

@@ -1,7 +1,8 @@
-"""Statistics and maps of values in a GPU's memory by kernels of our own (`kernels`), where Triton is there: with torch for CUDA on Linux.
+"""Statistics and maps of values in a GPU's memory by kernels of our own (`kernels`, `map_kernels`), where Triton is there.
 
-Each output is read twice, and nothing but the results is allocated. Without Triton, or with ``ACTVIZ_TB_NATIVE=0`` in the environment,
-`statistics`, `maps` and `ring` use torch's operations, which read an output some forty times and need several times its memory.
+It is with torch for CUDA on Linux. Each output is read twice, and nothing but the results is allocated. Without Triton, or with
+``ACTVIZ_TB_NATIVE=0`` in the environment, `statistics`, `maps` and `ring` use torch's operations, which read an output some forty times
+and need several times its memory.
 """
 
 from __future__ import annotations
@@ -77,6 +78,13 @@ def _kernels() -> ModuleType:
 
 
 @functools.cache
+def _map_kernels() -> ModuleType:
+    from actviz_tb import map_kernels
+
+    return map_kernels
+
+
+@functools.cache
 def _programs(device: torch.device, each: int) -> int:
     """Return how many programs there are with so many on each of a device's processors."""
     return each * (torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 2)
@@ -137,7 +145,7 @@ def summarise(
 
 
 def unpacked(words: Array, channel_count: int) -> list[Array]:
-    """Return the arrays of `statistics.ActivationSummary`, in its order, of the words that `summarise` left, on the host.
+    """Return what `summary.ActivationSummary.unpacked` does, of the words that `summarise` left, on the host.
 
     Args:
         channel_count: elements a channel.
@@ -158,7 +166,7 @@ def unpacked(words: Array, channel_count: int) -> list[Array]:
 
 
 def _of_keys(keys: Array) -> Array:
-    """Return the float32 values of `kernels._key`, -Inf where there is none."""
+    """Return the float32 values of `kernels.key`, -Inf where there is none."""
     bits = np.where(keys >> 31, keys ^ np.uint32(1 << 31), ~keys)
     return np.where(keys == 0, np.float32(-np.inf), bits.view(np.float32))
 
@@ -171,7 +179,7 @@ def maps(x: Tensor, kept: int, pool: tuple[int, int]) -> tuple[Tensor, Tensor, T
         kept: so many channels, those of `maps.evenly`.
         pool: values a pixel, down and across.
     """
-    kernels = _kernels()
+    kernels = _map_kernels()
     samples, channels, height, width = x.shape
     rows, columns = -(-height // pool[0]), -(-width // pool[1])
     count, size = samples * kept, rows * columns

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from actviz_tb import maps, outputs, statistics
 from actviz_tb.hooks import LayerOutput, OnFault, OnSkip
-from actviz_tb.statistics import ActivationSummary, Scratch
+from actviz_tb.statistics import Scratch
+from actviz_tb.summary import ActivationSummary
 
 
 class GradientRecording:

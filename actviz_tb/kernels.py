@@ -1,4 +1,4 @@
-"""Triton kernels that read a tensor once: what `gpu` launches. Values are counted and compared as float32.
+"""Triton kernels for statistics, which read a tensor once: what `gpu` launches. Values are counted and compared as float32.
 
 Results are 64-bit words that begin as zeros, to which the programs of a kernel add (atomically, so the order of float64 sums is not fixed).
 Each loop is first run in its short form, whose sums tell whether all was finite and in range; only where it was not does a program read
@@ -16,8 +16,6 @@ WHOLE = tl.constexpr(16)
 """Words of the whole tensor: total, squares (float64), largest magnitude (as float32 bits), not finite, sums of z**2, z**3, z**4 (float64),
 near zero, saturated (-1: not asked for), NaN, +Inf, -Inf (int64)."""
 CODES = tl.constexpr(2048)
-MAP = tl.constexpr(3)
-"""Words of a map: total (float64) and number of its finite values, keys of its negated smallest and of its largest pixel."""
 _LARGE = tl.constexpr(2.0**50)
 _SMALL = tl.constexpr(2.0**-50)
 _SHIFT = tl.constexpr(2.0**80)
@@ -25,21 +23,14 @@ _SHIFT = tl.constexpr(2.0**80)
 
 
 @triton.jit
-def _key(value):
+def key(value):
     """Return uint32 in the order of float32 values, none of them 0."""
     bits = value.to(tl.int32, bitcast=True)
     return (bits ^ ((bits >> 31) | -2147483648)).to(tl.uint32, bitcast=True)
 
 
 @triton.jit
-def _of_key(key):
-    """Return the value of a `_key`."""
-    bits = key.to(tl.int32, bitcast=True)
-    return tl.where(bits < 0, bits ^ -2147483648, ~bits).to(tl.float32, bitcast=True)
-
-
-@triton.jit
-def _word(words, index, dtype: tl.constexpr):
+def word(words, index, dtype: tl.constexpr):
     return (words + index).to(tl.pointer_type(dtype))
 
 
@@ -194,26 +185,26 @@ def _channels(
         odds = tl.sum(odd, 0).to(tl.int64)
         lows, highs = tl.min(low, 0), tl.max(high, 0)
         whole_total, whole_odd = tl.sum(totals, 0), tl.sum(odds, 0)
-        tl.atomic_add(_word(channel, columns, tl.float64), totals, there, sem="relaxed")
+        tl.atomic_add(word(channel, columns, tl.float64), totals, there, sem="relaxed")
         tl.atomic_add(channel + channels + columns, zeros, there & (zeros > 0), sem="relaxed")
         tl.atomic_add(channel + 2 * channels + columns, odds, there & (odds > 0), sem="relaxed")
         keys = (channel + 3 * channels).to(tl.pointer_type(tl.uint32)) + columns
-        tl.atomic_max(keys, _key(-lows), there & (lows <= highs), sem="relaxed")
-        tl.atomic_max(keys + channels, _key(highs), there & (lows <= highs), sem="relaxed")
+        tl.atomic_max(keys, key(-lows), there & (lows <= highs), sem="relaxed")
+        tl.atomic_max(keys + channels, key(highs), there & (lows <= highs), sem="relaxed")
     else:
         whole_total = tl.sum(tl.sum(total.to(tl.float64), 0), 0)
         zeros = tl.sum(tl.sum(zero, 0), 0).to(tl.int64)
         whole_odd = tl.sum(tl.sum(odd, 0), 0).to(tl.int64)
         lows, highs = tl.min(tl.min(low, 0), 0), tl.max(tl.max(high, 0), 0)
-        tl.atomic_add(_word(channel, group, tl.float64), whole_total, sem="relaxed")
+        tl.atomic_add(word(channel, group, tl.float64), whole_total, sem="relaxed")
         tl.atomic_add(channel + channels + group, zeros, zeros > 0, sem="relaxed")
         tl.atomic_add(channel + 2 * channels + group, whole_odd, whole_odd > 0, sem="relaxed")
         keys = (channel + 3 * channels).to(tl.pointer_type(tl.uint32)) + group
-        tl.atomic_max(keys, _key(-lows), lows <= highs, sem="relaxed")
-        tl.atomic_max(keys + channels, _key(highs), lows <= highs, sem="relaxed")
-    tl.atomic_add(_word(words, 0, tl.float64), whole_total, sem="relaxed")
-    tl.atomic_add(_word(words, 1, tl.float64), whole_squares, sem="relaxed")
-    tl.atomic_max(_word(words, 2, tl.int32), size.to(tl.int32, bitcast=True), size > 0, sem="relaxed")
+        tl.atomic_max(keys, key(-lows), lows <= highs, sem="relaxed")
+        tl.atomic_max(keys + channels, key(highs), lows <= highs, sem="relaxed")
+    tl.atomic_add(word(words, 0, tl.float64), whole_total, sem="relaxed")
+    tl.atomic_add(word(words, 1, tl.float64), whole_squares, sem="relaxed")
+    tl.atomic_max(word(words, 2, tl.int32), size.to(tl.int32, bitcast=True), size > 0, sem="relaxed")
     tl.atomic_add(words + 3, whole_odd, whole_odd > 0, sem="relaxed")
 
 
@@ -228,9 +219,9 @@ def of_whole(x, words, count, near_zero, low, high, BLOCK: tl.constexpr, BOUNDED
     """
     odd = tl.load(words + 3)
     elements = (count - odd).to(tl.float64)
-    mean = (tl.load(_word(words, 0, tl.float64)) / elements).to(tl.float32)
-    limit = near_zero * tl.sqrt(tl.load(_word(words, 1, tl.float64)) / elements).to(tl.float32)
-    scale = tl.load(_word(words, 2, tl.float32))
+    mean = (tl.load(word(words, 0, tl.float64)) / elements).to(tl.float32)
+    limit = near_zero * tl.sqrt(tl.load(word(words, 1, tl.float64)) / elements).to(tl.float32)
+    scale = tl.load(word(words, 2, tl.float32))
     scale = tl.where(scale > 0, scale, 1.0)
     inverse = 1 / scale
     # Beyond these limits the inverse, or the difference from the mean, might leave the range of float32.
@@ -261,9 +252,9 @@ def of_whole(x, words, count, near_zero, low, high, BLOCK: tl.constexpr, BOUNDED
         near += (tl.abs(value) <= limit).to(tl.int32)
         if BOUNDED:
             saturated += ((value <= low) | (value >= high)).to(tl.int32)
-    tl.atomic_add(_word(words, 4, tl.float64), tl.sum(second.to(tl.float64), 0), sem="relaxed")
-    tl.atomic_add(_word(words, 5, tl.float64), tl.sum(third.to(tl.float64), 0), sem="relaxed")
-    tl.atomic_add(_word(words, 6, tl.float64), tl.sum(fourth.to(tl.float64), 0), sem="relaxed")
+    tl.atomic_add(word(words, 4, tl.float64), tl.sum(second.to(tl.float64), 0), sem="relaxed")
+    tl.atomic_add(word(words, 5, tl.float64), tl.sum(third.to(tl.float64), 0), sem="relaxed")
+    tl.atomic_add(word(words, 6, tl.float64), tl.sum(fourth.to(tl.float64), 0), sem="relaxed")
     tl.atomic_add(words + 7, tl.sum(near, 0).to(tl.int64), sem="relaxed")
     if BOUNDED:
         tl.atomic_add(words + 8, tl.sum(saturated, 0).to(tl.int64), sem="relaxed")
@@ -321,163 +312,7 @@ def glance(x, words, count, BLOCK: tl.constexpr):
         tl.atomic_add(words + 3, positive, sem="relaxed")
         tl.atomic_add(words + 4, negative, sem="relaxed")
     lowest, highest = tl.min(low, 0), tl.max(high, 0)
-    tl.atomic_add(_word(words, 0, tl.float64), whole, sem="relaxed")
-    keys = _word(words, 1, tl.uint32)
-    tl.atomic_max(keys, _key(-lowest), lowest <= highest, sem="relaxed")
-    tl.atomic_max(keys + 1, _key(highest), lowest <= highest, sem="relaxed")
-
-
-@triton.jit
-def _pooled(x, shown, pixel, channels, kept, height, width, sample_stride, channel_stride, row_stride, column_stride, down, across):
-    """Return means of a map's pixels, NaN where not all of a pixel's values are finite, and the total and number of the finite values."""
-    rows, columns = tl.cdiv(height, down), tl.cdiv(width, across)
-    inside = pixel < rows * columns
-    top, left = pixel // columns * down, pixel % columns * across
-    start = tl.cast(shown // kept, tl.int64) * sample_stride + tl.cast(shown % kept, tl.int64) * channels // kept * channel_stride
-    total = tl.zeros(pixel.shape, tl.float64)
-    finite_count = tl.zeros(pixel.shape, tl.int32)
-    for y in range(down):
-        for column in range(across):
-            there = inside & (top + y < height) & (left + column < width)
-            offsets = start + tl.cast(top + y, tl.int64) * row_stride + tl.cast(left + column, tl.int64) * column_stride
-            value = tl.load(x + offsets, there, other=0.0).to(tl.float32)
-            finite = there & (tl.abs(value) < float("inf"))
-            total += tl.where(finite, value, 0.0).to(tl.float64)
-            finite_count += finite.to(tl.int32)
-    size = tl.minimum(down, height - top) * tl.minimum(across, width - left)
-    mean = tl.where(inside & (finite_count == size), (total / size).to(tl.float32), float("nan"))
-    return mean, tl.sum(total, 0), tl.sum(finite_count, 0)
-
-
-@triton.jit
-def _levels(mean, low, high, LEVELS: tl.constexpr):
-    """Return pixels as uint8, LEVELS + 1 for NaN."""
-    span = high.to(tl.float64) - low.to(tl.float64)
-    level = (mean.to(tl.float64) - low.to(tl.float64)) * (LEVELS / tl.where(span > 0, span, 1.0))
-    return tl.where(mean == mean, tl.minimum(tl.floor(level + 0.5), LEVELS), LEVELS + 1).to(tl.uint8)
-
-
-_SIZES = (
-    "channels",
-    "kept",
-    "height",
-    "width",
-    "sample_stride",
-    "channel_stride",
-    "row_stride",
-    "column_stride",
-    "down",
-    "across",
-    "count",
-)
-
-
-@triton.jit(do_not_specialize=_SIZES)
-def picture(
-    x,
-    data,
-    levels,
-    channels,
-    kept,
-    height,
-    width,
-    sample_stride,
-    channel_stride,
-    row_stride,
-    column_stride,
-    down,
-    across,
-    count,
-    LEVELS: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
-    """Average maps down and turn them into bytes: `pool` and `quantise` at once, for maps of at most BLOCK pixels. Grid: maps."""
-    shown = tl.program_id(0)
-    pixel = tl.arange(0, BLOCK)
-    mean, total, finite_count = _pooled(
-        x, shown, pixel, channels, kept, height, width, sample_stride, channel_stride, row_stride, column_stride, down, across
-    )
-    known = mean == mean
-    low = tl.min(tl.where(known, mean, float("inf")), 0)
-    high = tl.max(tl.where(known, mean, float("-inf")), 0)
-    some = low <= high
-    low, high = tl.where(some, low, 0.0), tl.where(some, high, 0.0)
-    size = tl.cdiv(height, down) * tl.cdiv(width, across)
-    tl.store(data + tl.cast(shown, tl.int64) * size + pixel, _levels(mean, low, high, LEVELS), pixel < size)
-    tl.store(levels + shown, low)
-    tl.store(levels + count + shown, high)
-    tl.store(levels + 2 * count + shown, (total / finite_count).to(tl.float32))
-
-
-@triton.jit(do_not_specialize=_SIZES[:-1])
-def pool(
-    x,
-    pixels,
-    words,
-    channels,
-    kept,
-    height,
-    width,
-    sample_stride,
-    channel_stride,
-    row_stride,
-    column_stride,
-    down,
-    across,
-    BLOCK: tl.constexpr,
-):
-    """Average maps down, and fill their words.
-
-    Args:
-        x: [samples, channels, height, width], with any strides.
-        pixels: float32 [samples, kept, rows, columns]; NaN where not all of a pixel's values are finite.
-        words: int64 [samples, kept, MAP].
-        kept: so many channels, evenly spaced, as `maps.evenly`.
-        down, across: values a pixel.
-
-    Grid: samples x kept; blocks of pixels.
-    """
-    shown = tl.program_id(0)
-    size = tl.cdiv(height, down) * tl.cdiv(width, across)
-    pixel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    mean, total, finite_count = _pooled(
-        x, shown, pixel, channels, kept, height, width, sample_stride, channel_stride, row_stride, column_stride, down, across
-    )
-    tl.store(pixels + tl.cast(shown, tl.int64) * size + pixel, mean, pixel < size)
-    low = tl.min(tl.where(mean == mean, mean, float("inf")), 0)
-    high = tl.max(tl.where(mean == mean, mean, float("-inf")), 0)
-    words += shown * MAP
-    tl.atomic_add(_word(words, 0, tl.float64), total, sem="relaxed")
-    tl.atomic_add(words + 1, finite_count.to(tl.int64), sem="relaxed")
-    keys = _word(words, 2, tl.uint32)
-    tl.atomic_max(keys, _key(-low), low <= high, sem="relaxed")
-    tl.atomic_max(keys + 1, _key(high), low <= high, sem="relaxed")
-
-
-@triton.jit(do_not_specialize=["count", "size"])
-def quantise(pixels, words, data, levels, count, size, LEVELS: tl.constexpr, BLOCK: tl.constexpr):
-    """Turn pixels into bytes.
-
-    Args:
-        pixels, words: of `pool`.
-        data: uint8 [count, size], LEVELS + 1 where a pixel is not finite.
-        levels: float32 [3, count]: low, high, mean.
-        count, size: of the maps, and the pixels of each.
-
-    Grid: maps; blocks of pixels.
-    """
-    shown = tl.program_id(0)
-    words += shown * MAP
-    keys = _word(words, 2, tl.uint32)
-    largest = tl.load(keys + 1)
-    low = tl.where(largest == 0, 0.0, -_of_key(tl.load(keys)))
-    high = tl.where(largest == 0, 0.0, _of_key(largest))
-    pixel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    inside = pixel < size
-    value = tl.load(pixels + tl.cast(shown, tl.int64) * size + pixel, inside, other=0.0)
-    tl.store(data + tl.cast(shown, tl.int64) * size + pixel, _levels(value, low, high, LEVELS), inside)
-    if tl.program_id(1) == 0:
-        mean = tl.load(_word(words, 0, tl.float64)) / tl.load(words + 1).to(tl.float64)
-        tl.store(levels + shown, low)
-        tl.store(levels + count + shown, high)
-        tl.store(levels + 2 * count + shown, mean.to(tl.float32))
+    tl.atomic_add(word(words, 0, tl.float64), whole, sem="relaxed")
+    keys = word(words, 1, tl.uint32)
+    tl.atomic_max(keys, key(-lowest), lowest <= highest, sem="relaxed")
+    tl.atomic_max(keys + 1, key(highest), lowest <= highest, sem="relaxed")

@@ -77,7 +77,7 @@ def glance() -> Callable[[int, int, int, int], int] | None:
 def summarise(
     x: Tensor, shape: tuple[int, int, int], stride: int, near_zero: float, thresholds: tuple[float | None, float | None]
 ) -> list[Array]:
-    """Return what `statistics.ActivationSummary` holds, in its order.
+    """Return what `summary.ActivationSummary.unpacked` returns, in its order.
 
     Args:
         x: float32, contiguous, on the CPU.

@@ -20,7 +20,8 @@ from actviz_tb.errors import ActvizError
 from actviz_tb.gram import centred_gram
 from actviz_tb.hooks import LayerOutput
 from actviz_tb.maps import Limits, Maps
-from actviz_tb.statistics import ActivationSummary, LayerStatistics, Scratch
+from actviz_tb.statistics import Scratch
+from actviz_tb.summary import ActivationSummary, LayerStatistics, finalise
 from actviz_tb.transfer import Array, Transfer
 from tensorboard_plugin.actviz import wire
 
@@ -136,7 +137,7 @@ class PendingStatistics:
 
     def to_host(self) -> HostStatistics:
         raw = self.raw()
-        found = {name: statistics.finalise(summary, raw[name]) for name, summary in self.summaries.items()}
+        found = {name: finalise(summary, raw[name]) for name, summary in self.summaries.items()}
         return HostStatistics(found, {name: summary.sampled_every for name, summary in self.summaries.items()})
 
 

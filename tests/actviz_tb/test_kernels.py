@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +18,7 @@ from torch import Tensor
 from actviz_tb import gpu, maps, statistics
 from actviz_tb.errors import ActvizWarning
 from actviz_tb.ring import DeviceRow, Ring
+from actviz_tb.summary import LayerStatistics, finalise
 from actviz_tb.transfer import Transfer
 
 interpreter = pytest.importorskip("triton.runtime.interpreter")
@@ -75,10 +80,10 @@ def spoilt(x: Tensor) -> Tensor:
     return flat.reshape(x.shape)
 
 
-def summarised(x: Tensor, bounds: statistics.Bounds | None = (0.0, 6.0)) -> statistics.LayerStatistics:
+def summarised(x: Tensor, bounds: statistics.Bounds | None = (0.0, 6.0)) -> LayerStatistics:
     _, channel_axis = maps.layout(x.shape)
     found = statistics.summarise(x, channel_axis, bounds, statistics.Scratch())
-    return statistics.finalise(found, found.unpacked(Transfer(found.parts).arrays()))
+    return finalise(found, found.unpacked(Transfer(found.parts).arrays()))
 
 
 CASES = [
@@ -202,3 +207,12 @@ def test_kernels_are_tried_first_and_left_alone_where_they_do_not_work(monkeypat
         assert not gpu._works(0)
     monkeypatch.setattr(gpu, "_check", lambda _: importlib.import_module("no_such_module"))
     assert not gpu._works(0)  # as where there is no Triton: without a word
+
+
+def test_the_kernels_compile_for_gpus(tmp_path: Path) -> None:
+    without = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    command = [sys.executable, str(Path(__file__).parents[1] / "kernel_build.py")]
+    built = subprocess.run(command, env=without | {"TRITON_CACHE_DIR": str(tmp_path)}, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    kernels = {"by_channel", "of_whole", "glance", "pool", "picture", "quantise"}
+    assert {tuple(line.split()) for line in built.stdout.splitlines()} == {(name, arch) for name in kernels for arch in ("80", "90")}

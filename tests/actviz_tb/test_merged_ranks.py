@@ -14,7 +14,8 @@ import torch
 from logged import counts_and_moments, layers_of, of_tag, records
 
 from actviz_tb import statistics
-from actviz_tb.statistics import ActivationSummary, Scratch
+from actviz_tb.statistics import Scratch
+from actviz_tb.summary import ActivationSummary, combine, finalise
 from tensorboard_plugin.actviz import wire
 
 
@@ -177,7 +178,7 @@ def test_moments_of_parts_combine_to_those_of_the_whole_within_float64_rounding(
     random = np.random.default_rng(0)
     parts = [random.normal(rank + shift, 10.0**rank, (size, 3)) for rank, size in enumerate((1, 50, 7, 200))]
     whole = np.concatenate(parts)
-    found = statistics.finalise(*statistics.combine([part(values) for values in parts])).moments
+    found = finalise(*combine([part(values) for values in parts])).moments
     deviation = whole - whole.mean()
     expected = {
         "mean": whole.mean(),
@@ -194,7 +195,7 @@ def test_histograms_of_large_shares_are_sampled_and_combine_to_the_same_distribu
     shares = [normal(1_300, 1_000), normal(1_700, 1_000, seed=1) * 3 + 1, normal(10, 1_000, seed=2) * 1e-3]
     parts = [statistics.summarise(share, 1, None, Scratch()) for share in shares]
     assert [summary.sampled_every for summary in parts] == [9, 13, 1]
-    whole = statistics.finalise(*statistics.combine([(summary, [*map(np.asarray, summary.parts)]) for summary in parts]))
+    whole = finalise(*combine([(summary, [*map(np.asarray, summary.parts)]) for summary in parts]))
     assert whole.bin_counts.sum() == pytest.approx(whole.counts["count"] / 13, rel=1e-4)
     values = np.sort(np.concatenate([share.numpy().ravel() for share in shares]))
     _, right = wire.bin_bounds(whole.bins)
@@ -206,7 +207,7 @@ def test_histograms_of_which_one_is_sampled_combine_without_losing_what_is_rare(
     random = np.random.default_rng(0)
     parts = [random.normal(0.0, 1.0, (1 << 10, 300)), np.exp(random.uniform(-40.0, 40.0, (500, 1)))]
     strides = [17, 1]
-    whole = statistics.finalise(*statistics.combine([part(values, stride) for values, stride in zip(parts, strides, strict=True)]))
+    whole = finalise(*combine([part(values, stride) for values, stride in zip(parts, strides, strict=True)]))
     # What each part alone says of how many values there are below each edge.
     edges = wire.LOWER_EDGES[200:]
     below = sum((values.ravel()[::stride][:, None] < edges).sum(0) * stride for values, stride in zip(parts, strides, strict=True))

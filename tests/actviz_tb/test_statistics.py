@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from actviz_tb import native, statistics
-from actviz_tb.statistics import ActivationSummary, LayerStatistics, Scratch
+from actviz_tb.statistics import Scratch
+from actviz_tb.summary import ActivationSummary, LayerStatistics, combine, finalise
 from tensorboard_plugin.actviz import wire
 
 pytestmark = pytest.mark.usefixtures("implementation")
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("implementation")
 
 def compute(x: torch.Tensor, channel_axis: int | None = 1, module: nn.Module | None = None) -> LayerStatistics:
     summary = statistics.summarise(x, channel_axis, statistics.saturation_bounds(module), Scratch())
-    return statistics.finalise(summary, [*map(np.asarray, summary.parts)])
+    return finalise(summary, [*map(np.asarray, summary.parts)])
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -143,7 +144,7 @@ def test_large_tensors_get_a_sampled_histogram_of_the_same_distribution() -> Non
     summary = statistics.summarise(x, 1, None, Scratch())
     assert summary.sampled_every > 1
     assert summary.sampled_every % 2 == 1
-    found = statistics.finalise(summary, [*map(np.asarray, summary.parts)])
+    found = finalise(summary, [*map(np.asarray, summary.parts)])
     assert found.bin_counts.sum() == -(-x.numel() // summary.sampled_every)
     left, _ = wire.bin_bounds(found.bins)
     share_above_one = found.bin_counts[left >= 1].sum() / found.bin_counts.sum()
@@ -210,7 +211,7 @@ def combined(parts: list[torch.Tensor]) -> LayerStatistics:
     for part in parts:
         summary = statistics.summarise(part, 1, statistics.saturation_bounds(nn.Sigmoid()), Scratch())
         found.append((summary, [np.asarray(part).copy() for part in summary.parts]))
-    return statistics.finalise(*statistics.combine(found))
+    return finalise(*combine(found))
 
 
 @pytest.mark.parametrize(
