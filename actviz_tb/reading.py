@@ -301,9 +301,9 @@ class Run:
         """
         name = wire.slice_name(layer, depth)
         with self._records.index() as index:
-            slices = [each for each in index.layers_with("maps") if each != layer and wire.layer_of_slice(each) == layer]
-        if depth is not None and name not in slices:
-            kept = ", ".join(each.rpartition("=")[2] for each in slices) or "none"
+            slices = wire.slices(index.layers_with("maps")).get(layer, [])
+        if depth is not None and depth not in slices:
+            kept = ", ".join(map(str, slices)) or "none"
             raise NotLoggedError(f"no maps of layer {layer!r} at depth={depth}; kept are {kept}, and without depth the middle one")
         return self._records.one("maps", name, step, lambda record, at: decode.maps(record, layer, at))
 

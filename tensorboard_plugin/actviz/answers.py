@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from werkzeug.wrappers import Request, Response
 
-from tensorboard_plugin.actviz import histories, limits, parameters, responses
+from tensorboard_plugin.actviz import histories, limits, parameters, responses, wire
 from tensorboard_plugin.actviz.parameters import BadRequestError
 from tensorboard_plugin.actviz.runindex import RunIndex
 from tensorboard_plugin.actviz.series import COLUMNS, STATISTICS, Indices, StepTable, extremes
@@ -54,6 +54,7 @@ def model(store: Store, request: Request) -> Response:
         with store.run(run) as index:
             header = {name: value for name, value in index.model.header.items() if name not in ("version", "modules")}
             session = {name: value for name, value in index.session.header.items() if name != "version"}
+            slices = wire.slices(index.layers_with("maps"))
             answer = {
                 "model": None,
                 "modules": index.modules(),
@@ -61,7 +62,7 @@ def model(store: Store, request: Request) -> Response:
                 "run": run,
                 "revision": revision,
                 "step": index.model.step,
-                "layers": [{**layer, "records": index.records_of(layer["name"])} for layer in index.layers()],
+                "layers": [_described(index, layer, slices) for layer in index.layers()],
                 "attention": index.layers_with("attention"),
                 "ranks": index.ranks,
                 "session": session,
@@ -69,6 +70,12 @@ def model(store: Store, request: Request) -> Response:
         return responses.json_answer(request, answer)
 
     return responses.derived(request, store, [run], compute)
+
+
+def _described(index: RunIndex, layer: dict[str, Any], slices: Mapping[str, list[int]]) -> dict[str, Any]:
+    name = layer["name"]
+    found = {**layer, "records": index.records_of(name)}
+    return found | {"slices": slices[name]} if name in slices else found
 
 
 def changes(store: Store, request: Request) -> Response:

@@ -50,7 +50,7 @@ import json
 import math
 import struct
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -147,6 +147,20 @@ def slice_name(layer: str, depth: int | None) -> str:
     ('conv1#depth=3', 'conv1')
     """
     return layer if depth is None else f"{layer}{_SLICE}{depth}"
+
+
+def slices(names: Iterable[str]) -> dict[str, list[int]]:
+    """Return which slices there are maps of among maps of these names, ascending, by layer; those of the middle have no name of their own.
+
+    >>> slices(["conv1", "conv1#depth=7", "conv1#depth=0"])
+    {'conv1': [0, 7]}
+    """
+    found: dict[str, list[int]] = {}
+    for name in names:
+        layer, _, depth = name.partition(_SLICE)
+        if depth.isdecimal() and len(depth) < 10:
+            found.setdefault(layer, []).append(int(depth))
+    return {layer: sorted(depths) for layer, depths in found.items()}
 
 
 def layer_of_slice(name: str) -> str:

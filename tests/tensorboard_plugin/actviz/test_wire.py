@@ -146,3 +146,10 @@ def test_dequantised_values_are_within_half_a_level() -> None:
     error = np.abs(restored - values)
     error[0, 0, 0, 0] = 0
     assert np.all(error <= span / wire.MAP_LEVELS * 0.501)
+
+
+def test_slices_are_told_by_their_names_and_names_that_only_look_so_are_not() -> None:
+    names = ["conv", wire.slice_name("conv", 12), wire.slice_name("conv", 3), wire.slice_name("conv", None)]
+    odd = ["conv#depth=", "conv#depth=x", "conv#depth=-1", "conv#depth=" + "9" * 30, "#depth=1"]
+    assert wire.slices([*names, *odd]) == {"conv": [3, 12], "": [1]}
+    assert [wire.layer_of_slice(name) for name in names] == ["conv"] * 4

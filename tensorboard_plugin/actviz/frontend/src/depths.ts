@@ -1,21 +1,11 @@
-// The slices of a volume whose maps are logged: at most eight, evenly spaced, and the middle one, as maps.py on the logging side has it.
+// The slices of a volume whose maps are logged.
 import { depth, layers } from "./state";
 import type { LayerInfo } from "./types";
 
-const MOST = 8;
-
-/** The logged slices, ascending; none of what is no volume. */
+/** The logged slices, ascending; none where there is but one. */
 export function depthsOf(info: LayerInfo | null | undefined): number[] {
-  const { shape = [], layout, channel_axis } = info ?? {};
-  if (layout !== "channels" || shape.length !== 5) return [];
-  const count = shape[channel_axis === 1 ? 2 : 1] as number;
-  const kept = Math.min(count, MOST);
-  const evenly = Array.from({ length: kept }, (_, index) => Math.floor((index * count) / kept));
-  return [...new Set([...evenly, middleOf(count)])].sort((one, other) => one - other);
-}
-
-function middleOf(count: number): number {
-  return Math.floor(count / 2);
+  if (!info?.slices) return [];
+  return [...info.slices, middleIn(info)].sort((one, other) => one - other);
 }
 
 /** The slice of a layer that is shown: the logged one nearest to the chosen one; null of what is no volume. */
@@ -28,7 +18,7 @@ export function depthIn(info: LayerInfo | null | undefined): number | null {
 }
 
 function middleIn({ shape = [], channel_axis }: LayerInfo): number {
-  return middleOf(shape[channel_axis === 1 ? 2 : 1] as number);
+  return Math.floor((shape[channel_axis === 1 ? 2 : 1] as number) / 2);
 }
 
 /** What stands behind a layer's name for the slice that is shown; empty for the middle one. */

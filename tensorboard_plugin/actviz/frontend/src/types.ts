@@ -67,6 +67,8 @@ export interface LayerInfo {
   inputs?: string[];
   /** The kinds of record that there are of it. */
   records?: string[];
+  /** Of a volume, the slices whose maps are logged besides the middle one's. */
+  slices?: number[];
 }
 
 export interface ModuleInfo {
