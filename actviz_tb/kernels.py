@@ -30,8 +30,27 @@ def key(value):
 
 
 @triton.jit
-def word(words, index, dtype: tl.constexpr):
-    return (words + index).to(tl.pointer_type(dtype))
+def float64s(words):
+    """Return a pointer to words as one to float64."""
+    return words.to(tl.pointer_type(tl.float64))
+
+
+@triton.jit
+def float32s(words):
+    """Return a pointer to words as one to float32."""
+    return words.to(tl.pointer_type(tl.float32))
+
+
+@triton.jit
+def int32s(words):
+    """Return a pointer to words as one to int32."""
+    return words.to(tl.pointer_type(tl.int32))
+
+
+@triton.jit
+def uint32s(words):
+    """Return a pointer to words as one to uint32."""
+    return words.to(tl.pointer_type(tl.uint32))
 
 
 @triton.jit
@@ -82,7 +101,7 @@ def _histogram(x, words, block, count, stride, BLOCK: tl.constexpr):
     bits = tl.load(x + offsets, inside, other=0.0).to(tl.float32).to(tl.int32, bitcast=True)
     codes = tl.where(inside, (bits >> 21) + CODES // 2, CODES // 2 - 1)  # what is outside goes to a code of NaN, which nobody reads
     found = tl.histogram(codes, CODES)
-    counts = (words + WHOLE).to(tl.pointer_type(tl.int32)) + tl.arange(0, CODES)
+    counts = int32s(words + WHOLE) + tl.arange(0, CODES)
     tl.atomic_add(counts, found.to(tl.int32), found > 0, sem="relaxed")
 
 
@@ -170,10 +189,10 @@ def _channels(
             low = tl.minimum(low, tl.where(finite, value, float("inf")))
             high = tl.maximum(high, tl.where(finite, value, float("-inf")))
             odd += (inside & ~finite).to(tl.int32)
-            squared = _square(known)
-            large += squared[0]
-            middle += squared[1]
-            small += squared[2]
+            squared_large, squared, squared_small = _square(known)
+            large += squared_large
+            middle += squared
+            small += squared_small
         whole_squares = _squares(large, middle, small)
         size = tl.maximum(tl.max(tl.max(high, 0), 0), -tl.min(tl.min(low, 0), 0))
     channel = words + WHOLE + CODES // 2
@@ -185,10 +204,10 @@ def _channels(
         odds = tl.sum(odd, 0).to(tl.int64)
         lows, highs = tl.min(low, 0), tl.max(high, 0)
         whole_total, whole_odd = tl.sum(totals, 0), tl.sum(odds, 0)
-        tl.atomic_add(word(channel, columns, tl.float64), totals, there, sem="relaxed")
+        tl.atomic_add(float64s(channel + columns), totals, there, sem="relaxed")
         tl.atomic_add(channel + channels + columns, zeros, there & (zeros > 0), sem="relaxed")
         tl.atomic_add(channel + 2 * channels + columns, odds, there & (odds > 0), sem="relaxed")
-        keys = (channel + 3 * channels).to(tl.pointer_type(tl.uint32)) + columns
+        keys = uint32s(channel + 3 * channels) + columns
         tl.atomic_max(keys, key(-lows), there & (lows <= highs), sem="relaxed")
         tl.atomic_max(keys + channels, key(highs), there & (lows <= highs), sem="relaxed")
     else:
@@ -196,15 +215,15 @@ def _channels(
         zeros = tl.sum(tl.sum(zero, 0), 0).to(tl.int64)
         whole_odd = tl.sum(tl.sum(odd, 0), 0).to(tl.int64)
         lows, highs = tl.min(tl.min(low, 0), 0), tl.max(tl.max(high, 0), 0)
-        tl.atomic_add(word(channel, group, tl.float64), whole_total, sem="relaxed")
+        tl.atomic_add(float64s(channel + group), whole_total, sem="relaxed")
         tl.atomic_add(channel + channels + group, zeros, zeros > 0, sem="relaxed")
         tl.atomic_add(channel + 2 * channels + group, whole_odd, whole_odd > 0, sem="relaxed")
-        keys = (channel + 3 * channels).to(tl.pointer_type(tl.uint32)) + group
+        keys = uint32s(channel + 3 * channels) + group
         tl.atomic_max(keys, key(-lows), lows <= highs, sem="relaxed")
         tl.atomic_max(keys + channels, key(highs), lows <= highs, sem="relaxed")
-    tl.atomic_add(word(words, 0, tl.float64), whole_total, sem="relaxed")
-    tl.atomic_add(word(words, 1, tl.float64), whole_squares, sem="relaxed")
-    tl.atomic_max(word(words, 2, tl.int32), size.to(tl.int32, bitcast=True), size > 0, sem="relaxed")
+    tl.atomic_add(float64s(words), whole_total, sem="relaxed")
+    tl.atomic_add(float64s(words + 1), whole_squares, sem="relaxed")
+    tl.atomic_max(int32s(words + 2), size.to(tl.int32, bitcast=True), size > 0, sem="relaxed")
     tl.atomic_add(words + 3, whole_odd, whole_odd > 0, sem="relaxed")
 
 
@@ -219,9 +238,9 @@ def of_whole(x, words, count, near_zero, low, high, BLOCK: tl.constexpr, BOUNDED
     """
     odd = tl.load(words + 3)
     elements = (count - odd).to(tl.float64)
-    mean = (tl.load(word(words, 0, tl.float64)) / elements).to(tl.float32)
-    limit = near_zero * tl.sqrt(tl.load(word(words, 1, tl.float64)) / elements).to(tl.float32)
-    scale = tl.load(word(words, 2, tl.float32))
+    mean = (tl.load(float64s(words)) / elements).to(tl.float32)
+    limit = near_zero * tl.sqrt(tl.load(float64s(words + 1)) / elements).to(tl.float32)
+    scale = tl.load(float32s(words + 2))
     scale = tl.where(scale > 0, scale, 1.0)
     inverse = 1 / scale
     # Beyond these limits the inverse, or the difference from the mean, might leave the range of float32.
@@ -232,7 +251,7 @@ def of_whole(x, words, count, near_zero, low, high, BLOCK: tl.constexpr, BOUNDED
     near = tl.zeros([BLOCK], tl.int32)
     saturated = tl.zeros([BLOCK], tl.int32)
     nan, positive, negative = tl.cast(0, tl.int64), tl.cast(0, tl.int64), tl.cast(0, tl.int64)
-    first, blocks, programs = tl.program_id(0).to(tl.int64), tl.cdiv(count, BLOCK).to(tl.int64), tl.num_programs(0).to(tl.int64)
+    first, blocks, programs = tl.program_id(0).to(tl.int64), tl.cast(tl.cdiv(count, BLOCK), tl.int64), tl.num_programs(0).to(tl.int64)
     for block in tl.range(first, blocks, programs, num_stages=STAGES):
         offsets = block * BLOCK + tl.arange(0, BLOCK)
         inside = offsets < count
@@ -252,9 +271,9 @@ def of_whole(x, words, count, near_zero, low, high, BLOCK: tl.constexpr, BOUNDED
         near += (tl.abs(value) <= limit).to(tl.int32)
         if BOUNDED:
             saturated += ((value <= low) | (value >= high)).to(tl.int32)
-    tl.atomic_add(word(words, 4, tl.float64), tl.sum(second.to(tl.float64), 0), sem="relaxed")
-    tl.atomic_add(word(words, 5, tl.float64), tl.sum(third.to(tl.float64), 0), sem="relaxed")
-    tl.atomic_add(word(words, 6, tl.float64), tl.sum(fourth.to(tl.float64), 0), sem="relaxed")
+    tl.atomic_add(float64s(words + 4), tl.sum(second.to(tl.float64), 0), sem="relaxed")
+    tl.atomic_add(float64s(words + 5), tl.sum(third.to(tl.float64), 0), sem="relaxed")
+    tl.atomic_add(float64s(words + 6), tl.sum(fourth.to(tl.float64), 0), sem="relaxed")
     tl.atomic_add(words + 7, tl.sum(near, 0).to(tl.int64), sem="relaxed")
     if BOUNDED:
         tl.atomic_add(words + 8, tl.sum(saturated, 0).to(tl.int64), sem="relaxed")
@@ -272,7 +291,7 @@ def glance(x, words, count, BLOCK: tl.constexpr):
 
     Its words: squares (float64), keys of the negated smallest and of the largest value (2 x uint32), NaN, +Inf, -Inf.
     """
-    first, blocks, programs = tl.program_id(0).to(tl.int64), tl.cdiv(count, BLOCK).to(tl.int64), tl.num_programs(0).to(tl.int64)
+    first, blocks, programs = tl.program_id(0).to(tl.int64), tl.cast(tl.cdiv(count, BLOCK), tl.int64), tl.num_programs(0).to(tl.int64)
     squares = tl.zeros([BLOCK], tl.float32)
     low = tl.full([BLOCK], float("inf"), tl.float32)
     high = tl.full([BLOCK], float("-inf"), tl.float32)
@@ -300,10 +319,10 @@ def glance(x, words, count, BLOCK: tl.constexpr):
             finite = tl.abs(value) < float("inf")
             low = tl.minimum(low, tl.where(finite, value, float("inf")))
             high = tl.maximum(high, tl.where(finite, value, float("-inf")))
-            squared = _square(tl.where(finite, value, 0.0)[None, :])
-            large += squared[0]
-            middle += squared[1]
-            small += squared[2]
+            squared_large, squared, squared_small = _square(tl.where(finite, value, 0.0)[None, :])
+            large += squared_large
+            middle += squared
+            small += squared_small
             nan += tl.sum((inside & (value != value)).to(tl.int32), 0)
             positive += tl.sum((value == float("inf")).to(tl.int32), 0)
             negative += tl.sum((value == float("-inf")).to(tl.int32), 0)
@@ -312,7 +331,7 @@ def glance(x, words, count, BLOCK: tl.constexpr):
         tl.atomic_add(words + 3, positive, sem="relaxed")
         tl.atomic_add(words + 4, negative, sem="relaxed")
     lowest, highest = tl.min(low, 0), tl.max(high, 0)
-    tl.atomic_add(word(words, 0, tl.float64), whole, sem="relaxed")
-    keys = word(words, 1, tl.uint32)
+    tl.atomic_add(float64s(words), whole, sem="relaxed")
+    keys = uint32s(words + 1)
     tl.atomic_max(keys, key(-lowest), lowest <= highest, sem="relaxed")
     tl.atomic_max(keys + 1, key(highest), lowest <= highest, sem="relaxed")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from actviz_tb.kernels import key, word
+from actviz_tb.kernels import float64s, key, uint32s
 
 MAP = tl.constexpr(3)
 """Words of a map: total (float64) and number of its finite values, keys of its negated smallest and of its largest pixel."""
@@ -138,9 +138,9 @@ def pool(
     low = tl.min(tl.where(mean == mean, mean, float("inf")), 0)
     high = tl.max(tl.where(mean == mean, mean, float("-inf")), 0)
     words += shown * MAP
-    tl.atomic_add(word(words, 0, tl.float64), total, sem="relaxed")
+    tl.atomic_add(float64s(words), total, sem="relaxed")
     tl.atomic_add(words + 1, finite_count.to(tl.int64), sem="relaxed")
-    keys = word(words, 2, tl.uint32)
+    keys = uint32s(words + 2)
     tl.atomic_max(keys, key(-low), low <= high, sem="relaxed")
     tl.atomic_max(keys + 1, key(high), low <= high, sem="relaxed")
 
@@ -159,7 +159,7 @@ def quantise(pixels, words, data, levels, count, size, LEVELS: tl.constexpr, BLO
     """
     shown = tl.program_id(0)
     words += shown * MAP
-    keys = word(words, 2, tl.uint32)
+    keys = uint32s(words + 2)
     largest = tl.load(keys + 1)
     low = tl.where(largest == 0, 0.0, -_of_key(tl.load(keys)))
     high = tl.where(largest == 0, 0.0, _of_key(largest))
@@ -168,7 +168,7 @@ def quantise(pixels, words, data, levels, count, size, LEVELS: tl.constexpr, BLO
     value = tl.load(pixels + tl.cast(shown, tl.int64) * size + pixel, inside, other=0.0)
     tl.store(data + tl.cast(shown, tl.int64) * size + pixel, _levels(value, low, high, LEVELS), inside)
     if tl.program_id(1) == 0:
-        mean = tl.load(word(words, 0, tl.float64)) / tl.load(words + 1).to(tl.float64)
+        mean = tl.load(float64s(words)) / tl.load(words + 1).to(tl.float64)
         tl.store(levels + shown, low)
         tl.store(levels + count + shown, high)
         tl.store(levels + 2 * count + shown, mean.to(tl.float32))

@@ -20,6 +20,10 @@ KERNELS: list[tuple[Any, dict[str, str], dict[str, Any]]] = [
     (kernels.by_channel, BY_CHANNEL | {"count": "i64", "inner": "i64"}, {"ROWS": 1, "COLUMNS": 1024, "LAST": False}),
     (kernels.of_whole, {**POINTERS, "count": "i64", "near_zero": "fp32", "low": "fp32", "high": "fp32"}, {"BLOCK": 1024, "BOUNDED": True}),
     (kernels.glance, {**POINTERS, "count": "i32"}, {"BLOCK": 1024}),
+    # Of tensors of one element: Triton makes constants of ones.
+    (kernels.by_channel, BY_CHANNEL, {"channels": 1, "inner": 1, "ROWS": 1024, "COLUMNS": 1, "LAST": False}),
+    (kernels.of_whole, {**POINTERS, "near_zero": "fp32", "low": "fp32", "high": "fp32"}, {"count": 1, "BLOCK": 1024, "BOUNDED": False}),
+    (kernels.glance, POINTERS, {"count": 1, "BLOCK": 1024}),
     (map_kernels.pool, {"x": "*fp16", "pixels": "*fp32", "words": "*i64", **MAP}, {"BLOCK": 1024}),
     (map_kernels.picture, {"x": "*fp32", "data": "*u8", "levels": "*fp32", **MAP, "count": "i32"}, {"LEVELS": 254, "BLOCK": 256}),
     (
