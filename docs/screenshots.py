@@ -38,6 +38,7 @@ PICTURES = {
 BOTH = {
     # docs/views.md
     "text-overview": ("text", PLANTED + "layer=block1.down&step=510"),
+    "text-gradients": ("text", PLANTED + "layer=block1.down&step=510&of=gradients"),
     "resnet-layer": ("resnet", PLANTED + "view=layer&focus=B&layer=block2.act1&step=290&sample=3"),
     "text-attention": ("text", PLANTED + "view=layer&layer=block1%2Fscaled_dot_product_attention&part=attention&step=500"),
     "resnet-propagation": ("resnet", PLANTED + "view=propagation&layer=block1.act1&step=290&sample=3"),

@@ -21,6 +21,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from networks import TASKS, Faulty, Task, loss_of
@@ -133,8 +134,8 @@ FAULTS = {
 }
 
 
-def log_run(directory: Path, task: Task, fault: Fault, seed: int, *, planted: bool, samples: int = 1, max_channels: int = 4) -> None:
-    """Train and log; maps are of so many samples and channels."""
+def log_run(directory: Path, task: Task, fault: Fault, seed: int, *, planted: bool, **options: Any) -> None:
+    """Train and log; `options`: of `watch`, where others are wanted than maps of one sample and four channels."""
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
@@ -147,9 +148,8 @@ def log_run(directory: Path, task: Task, fault: Fault, seed: int, *, planted: bo
     at_once = fault.plant is _stale or fault.at == 0
     if planted and at_once:
         fault.plant(model, task, optimizer)
-    logger = actviz_tb.watch(
-        model, directory, every=EVERY, probe=probe, probe_labels=labels, samples=samples, max_channels=max_channels, stock_tabs=False
-    )
+    options = {"samples": 1, "max_channels": 4, "stock_tabs": False} | options
+    logger = actviz_tb.watch(model, directory, every=EVERY, probe=probe, probe_labels=labels, **options)
     for step in range(fault.last + 1):
         if planted and not at_once and step == fault.at:
             fault.plant(model, task, optimizer)

@@ -24,4 +24,5 @@ def log(directory: Path, kind: str, last: int | None = None) -> None:
     if last is not None:
         fault = replace(fault, at=last - 40, last=last)
     for run in ("healthy", "faulty"):
-        planted.log_run(directory / run, TASKS[task], fault, 3, planted=run == "faulty", samples=SAMPLES, max_channels=CHANNELS)
+        options = {"samples": SAMPLES, "max_channels": CHANNELS, "gradients": True}
+        planted.log_run(directory / run, TASKS[task], fault, 3, planted=run == "faulty", **options)
