@@ -3,7 +3,7 @@ import { css } from "../colour";
 import { formatPercent, formatTick } from "../format";
 import { FONT, type Palette } from "../palette";
 import type { Histograms } from "../types";
-import { BINS_A_DECADE, binOf, valueScale } from "./values";
+import { BINS_A_DECADE, binOf, type ValueScale, valueScale } from "./values";
 
 const ZERO_WIDTH = 12;
 const ZERO_GAP = 6;
@@ -29,6 +29,17 @@ export function largestShare({ bins, shares }: Histograms): number {
   return largest || 1;
 }
 
+const limits = new WeakMap<Histograms, { scale: ValueScale; full: number }>();
+
+/** Scale and largest share, which take a look at all steps: found once. */
+function limitsOf(histograms: Histograms): { scale: ValueScale; full: number } {
+  const known = limits.get(histograms);
+  if (known) return known;
+  const found = { scale: valueScale([histograms], 1000), full: largestShare(histograms) };
+  limits.set(histograms, found);
+  return found;
+}
+
 export function drawHistogram(
   context: CanvasRenderingContext2D,
   histograms: Histograms,
@@ -37,7 +48,7 @@ export function drawHistogram(
   lut: Uint8ClampedArray,
   palette: Palette,
 ): void {
-  const scale = valueScale([histograms], 1000);
+  const { scale, full } = limitsOf(histograms);
   const sides = (scale.negative ? 1 : 0) + (scale.positive ? 1 : 0);
   const side = (width - 16 - ZERO_WIDTH - 2 * ZERO_GAP) / sides;
   const rows = scale.highest - scale.lowest + 1;
@@ -45,7 +56,6 @@ export function drawHistogram(
   const positiveLeft = zeroLeft + ZERO_WIDTH + ZERO_GAP;
   const base = height - AXIS_HEIGHT;
   const tall = base - HEAD_HEIGHT;
-  const full = largestShare(histograms);
   const left = (bin: number) => {
     const at = Math.max(0, Math.min(rows - 1, Math.abs(bin) - scale.lowest));
     return bin > 0 ? positiveLeft + (at / rows) * side : 8 + ((rows - 1 - at) / rows) * side;
