@@ -12,7 +12,6 @@ import os
 import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from types import ModuleType
 
 import numpy as np
 import torch
@@ -71,20 +70,6 @@ def _check(device: torch.device) -> None:
 
 
 @functools.cache
-def _kernels() -> ModuleType:
-    from actviz_tb import kernels
-
-    return kernels
-
-
-@functools.cache
-def _map_kernels() -> ModuleType:
-    from actviz_tb import map_kernels
-
-    return map_kernels
-
-
-@functools.cache
 def _programs(device: torch.device, each: int) -> int:
     """Return how many programs there are with so many on each of a device's processors."""
     return each * (torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 2)
@@ -114,8 +99,9 @@ def summarise(
         near_zero: fraction of the RMS.
         thresholds: values up to the first, and from the second on, are saturated; None: nothing is.
     """
-    outer, channels, inner = shape
-    kernels, count = _kernels(), x.numel()
+    from actviz_tb import kernels
+
+    (outer, channels, inner), count = shape, x.numel()
     words = torch.zeros(_WHOLE + CODES // 2 + 4 * channels, dtype=torch.int64, device=x.device)
     if channels == 1:
         outer, inner = 1, count
@@ -179,7 +165,8 @@ def maps(x: Tensor, kept: int, pool: tuple[int, int]) -> tuple[Tensor, Tensor, T
         kept: so many channels, those of `maps.evenly`.
         pool: values a pixel, down and across.
     """
-    kernels = _map_kernels()
+    from actviz_tb import map_kernels
+
     samples, channels, height, width = x.shape
     rows, columns = -(-height // pool[0]), -(-width // pool[1])
     count, size = samples * kept, rows * columns
@@ -189,13 +176,13 @@ def maps(x: Tensor, kept: int, pool: tuple[int, int]) -> tuple[Tensor, Tensor, T
     with _on(x):
         if size <= _PICTURE:
             block = next(each for each in (64, 256, 1024, _PICTURE) if size <= each)
-            kernels.picture[(count,)](x, data, levels, *given, count, LEVELS=254, BLOCK=block, num_warps=8 if block == _PICTURE else 4)
+            map_kernels.picture[(count,)](x, data, levels, *given, count, LEVELS=254, BLOCK=block, num_warps=8 if block == _PICTURE else 4)
         else:
-            words = torch.zeros(3 * count, dtype=torch.int64, device=x.device)
+            words = torch.zeros(map_kernels.MAP.value * count, dtype=torch.int64, device=x.device)
             pixels = torch.empty(count * size, dtype=torch.float32, device=x.device)
             grid = (count, -(-size // _BLOCK))
-            kernels.pool[grid](x, pixels, words, *given, BLOCK=_BLOCK)
-            kernels.quantise[grid](pixels, words, data, levels, count, size, LEVELS=254, BLOCK=_BLOCK)
+            map_kernels.pool[grid](x, pixels, words, *given, BLOCK=_BLOCK)
+            map_kernels.quantise[grid](pixels, words, data, levels, count, size, LEVELS=254, BLOCK=_BLOCK)
     low, high, mean = levels
     return data, low, high, mean
 
@@ -206,9 +193,11 @@ GLANCE = 5
 
 def glance(x: Tensor, words: Tensor) -> None:
     """Enter what a tensor is like into int64 [GLANCE], zeros so far; x as for `summarise`."""
+    from actviz_tb import kernels
+
     count = x.numel()
     with _on(x):
-        _kernels().glance[(min(-(-count // _BLOCK), _programs(x.device, _PROGRAMS)),)](x, words, count, BLOCK=_BLOCK)
+        kernels.glance[(min(-(-count // _BLOCK), _programs(x.device, _PROGRAMS)),)](x, words, count, BLOCK=_BLOCK)
 
 
 def glanced(words: Array, counts: Sequence[int]) -> list[dict[str, float]]:

@@ -230,8 +230,7 @@ class _ByTorch:
         self._slots: list[tuple[Tensor, ...]] = []
 
     def add(self, index: int, x: Tensor) -> None:
-        if x.dtype not in (torch.float32, torch.float16, torch.bfloat16):
-            x = x.float()
+        x = gpu.readable(x)
         if index == len(self._slots):
             self._grow()
         norm, low, high, finite = self._slots[index]

@@ -1,4 +1,5 @@
 // Numbers as they are written in the page: three significant digits, U+2212 minus, thin space in thousands.
+import type { Quantity } from "./state";
 
 export const MINUS = "\u2212";
 const THIN_SPACE = "\u2009";
@@ -30,6 +31,11 @@ export function formatGradient(x: number): string {
 export function formatShort(x: number): string {
   const size = Math.abs(x);
   return size >= 0.001 && size < 1 ? (x < 0 ? MINUS : "") + size.toFixed(3) : formatNumber(x);
+}
+
+/** How numbers of a quantity are written where there is little room. */
+export function shortOf(of: Quantity): (x: number) => string {
+  return of === "gradients" ? formatGradient : formatShort;
 }
 
 /** A change: `+1.23`, `−0.0456`; without a plus where it is only a bound, `<0.001`. */

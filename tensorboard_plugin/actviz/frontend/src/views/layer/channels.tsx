@@ -4,7 +4,7 @@ import { chooseStep } from "../../actions";
 import { nearestIndex } from "../../axis";
 import { lut } from "../../colour";
 import { channelLimits, drawChannels, drawLife } from "../../draw/strips";
-import { formatGradient, formatPercent, formatShort } from "../../format";
+import { formatPercent, shortOf } from "../../format";
 import { changeOf } from "../../maps";
 import { FONT, palette } from "../../palette";
 import { axis, channel, channelSort, dark, type Quantity, sample, shownChannels, step } from "../../state";
@@ -30,7 +30,7 @@ interface ChannelMeansProps {
 export function ChannelMeans({ channels, of, shown, reference, height }: ChannelMeansProps) {
   const limits = useMemo(() => channelLimits(channels), [channels]);
   const alive = of === "activations"; // a gradient is no life
-  const format = alive ? formatShort : formatGradient;
+  const format = shortOf(of);
   const events = useMemo(() => (alive ? lifeEvents(channels) : []), [channels]);
   const throughout = useMemo(() => (alive ? deadThroughout(channels) : []), [channels]);
   const [listed, setListed] = useState(false);

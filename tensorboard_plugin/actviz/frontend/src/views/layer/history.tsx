@@ -7,7 +7,7 @@ import { StepPlot } from "../../components/frame";
 import { CHANNEL_LINES, columnOf, drawLines, drawShare, LINEAR_LINES, LOG_LINES } from "../../draw/lines";
 import { drawRidges, ridgeSteps } from "../../draw/ridge";
 import { drawValues, drawValueTicks, fullShare, valueScale } from "../../draw/values";
-import { formatGradient, formatPercent, formatShort } from "../../format";
+import { formatPercent, formatShort, shortOf } from "../../format";
 import { palette } from "../../palette";
 import { axis, channel, dark, mainWidth, statScale, step, valuesStyle } from "../../state";
 import { titled } from "../../statistics";
@@ -158,7 +158,7 @@ function StatisticsChoices({ channels }: { channels: Channels }) {
 
 function LayerLines({ history: { of, statistics, channels }, height }: { history: LayerHistory; height: number }) {
   const log = statScale.value === "log";
-  const format = of === "gradients" ? formatGradient : formatShort;
+  const format = shortOf(of);
   const index = indexOfStep(statistics.steps, step.value);
   return (
     <Strip

@@ -5,7 +5,7 @@ import { lut } from "../../colour";
 import { Canvas } from "../../components/canvas";
 import { StepPlot, Swatch, useFetched } from "../../components/frame";
 import { drawValues, drawValueTicks, fullShare, valueScale } from "../../draw/values";
-import { formatGradient, formatPercent, formatShort } from "../../format";
+import { formatPercent, shortOf } from "../../format";
 import { palette } from "../../palette";
 import {
   axis,
@@ -109,7 +109,7 @@ function ValueNumbers({ histograms, of, height }: { histograms: Histograms; of: 
         {[0.95, 0.5, 0.05].map((share) => (
           <div key={share}>
             <span>p{share * 100}</span>
-            {(of === "gradients" ? formatGradient : formatShort)(percentile(histograms, shares, share))}
+            {shortOf(of)(percentile(histograms, shares, share))}
           </div>
         ))}
       </div>
