@@ -234,15 +234,19 @@ def test_sources_pass_through_activation_checkpointing(tmp_path: Path, reentrant
 def test_a_tensor_that_takes_the_place_of_a_freed_one_has_not_its_source(tmp_path: Path) -> None:
     reused: list[bool] = []
 
+    def unseen() -> Tensor:
+        with torch._C.DisableTorchFunction():  # as from an extension that no mode sees
+            return torch.ones(3, 4)
+
     def together(net: Any, x: Tensor) -> Tensor:
+        neighbours = [unseen() for _ in range(1000)]  # Python gives nothing else the memory that its tensors are in
         first = torch.tanh(x)  # freed at once: nothing needs its gradient
         place = id(first)
         del first
-        with torch._C.DisableTorchFunction():  # as from an extension that no mode sees
-            fresh = [torch.ones(3, 4) for _ in range(50)]
-        found = [tensor for tensor in fresh if id(tensor) == place]
-        reused.append(bool(found))
-        return net.a((found or fresh)[0])  # type: ignore[no-any-return]
+        while id(neighbours[-1]) != place and len(neighbours) < 100_000:
+            neighbours.append(unseen())
+        reused.append(id(neighbours[-1]) == place)
+        return net.a(neighbours[-1])  # type: ignore[no-any-return]
 
     assert inputs(tmp_path, together) == {"tanh": ["input"], "a": []}
     assert reused == [True]
