@@ -24,6 +24,7 @@ class StepRecord:
     """All that is written for one logged step.
 
     Attributes:
+        model: name of the model, empty where it has none.
         training: statistics of the training forward, and its maps when there is no probe.
         probe: maps of the probe, or None.
         told: ``labels``, ``tokens`` and ``digest`` of the samples, see `wire`, record ``inputs``.
@@ -31,6 +32,7 @@ class StepRecord:
         stock_histograms, stock_images: also write what TensorBoard's own tabs show.
     """
 
+    model: str
     step: int
     wall_time_s: float
     training: HostRecording
@@ -45,7 +47,7 @@ def step_events(record: StepRecord) -> Iterator[tuple[str | None, bytes]]:
     """Yield (layer or None, serialised event); the step's statistics come last, so that a step that a reader sees is whole."""
     when = (record.step, record.wall_time_s)
     shown, source = (record.training, "train") if record.probe is None else (record.probe, "probe")
-    yield None, _inputs_event(shown.maps.get(INPUTS), source, record.told, when)
+    yield None, _inputs_event(record.model, shown.maps.get(INPUTS), source, record.told, when)
     for name, kept in shown.maps.items():
         if name == INPUTS:
             continue
@@ -64,7 +66,7 @@ def step_events(record: StepRecord) -> Iterator[tuple[str | None, bytes]]:
         yield name, _event(wire.layer_tag("attention", name), "attention", fields, arrays, when)
     found = record.training.statistics
     yield from _layer_events("layer", found, when, stock_histograms=record.stock_histograms)
-    yield None, _event(wire.run_tag("step"), "step", *step_parts(record), when)
+    yield None, _event(wire.run_tag("step", record.model), "step", *step_parts(record), when)
 
 
 def step_parts(record: StepRecord) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
@@ -76,11 +78,11 @@ def step_parts(record: StepRecord) -> tuple[dict[str, Any], dict[str, npt.NDArra
     return fields | {"evaluating": list(record.evaluating)}, arrays
 
 
-def gradient_events(found: HostStatistics, step: int, wall_time_s: float) -> Iterator[tuple[str | None, bytes]]:
-    """Yield (layer or None, serialised event) of a step's gradients."""
+def gradient_events(model: str, found: HostStatistics, step: int, wall_time_s: float) -> Iterator[tuple[str | None, bytes]]:
+    """Yield (layer or None, serialised event) of a step's gradients; `model`: its name."""
     when = (step, wall_time_s)
     yield from _layer_events("gradient", found, when, stock_histograms=False)
-    yield None, _event(wire.run_tag("gradients"), "gradients", *_statistics_parts(found), when)
+    yield None, _event(wire.run_tag("gradients", model), "gradients", *_statistics_parts(found), when)
 
 
 def probe_table(probe: HostRecording, layers: Sequence[str]) -> npt.NDArray[np.float32]:
@@ -109,10 +111,11 @@ def _layer_events(
             yield name, wire.histogram_event(name, layer.bins, layer.bin_counts, *when).SerializeToString()
 
 
-def glance_event(step: int, wall_time_s: float, layers: Sequence[str], cells: npt.NDArray[np.void]) -> bytes:
+def glance_event(model: str, step: int, wall_time_s: float, layers: Sequence[str], cells: npt.NDArray[np.void]) -> bytes:
     """Return the ``step`` record of what the flight recorder knows of a step.
 
     Args:
+        model: its name.
         layers: names [L].
         cells: [L] of `ring.CELL`.
     """
@@ -129,28 +132,35 @@ def glance_event(step: int, wall_time_s: float, layers: Sequence[str], cells: np
     moments = np.full((len(layers), len(wire.MOMENTS)), np.nan, np.float32)
     for name, values in (("min", low), ("max", high), ("rms", cells["rms"])):
         moments[:, wire.MOMENTS.index(name)] = np.where(finite > 0, values, np.nan)
-    return _event(wire.run_tag("step"), "step", {"layers": list(layers)}, {"counts": counts, "moments": moments}, (step, wall_time_s))
+    return _event(
+        wire.run_tag("step", model), "step", {"layers": list(layers)}, {"counts": counts, "moments": moments}, (step, wall_time_s)
+    )
 
 
 def model_event(
-    model: str, name: str, layers: Sequence[Mapping[str, Any]], modules: Sequence[Mapping[str, Any]], step: int, wall_time_s: float
+    model: str, type_name: str, layers: Sequence[Mapping[str, Any]], modules: Sequence[Mapping[str, Any]], step: int, wall_time_s: float
 ) -> bytes:
-    """Return the event of the model record."""
-    fields = {"model": model, "name": name, "layers": list(layers), "modules": list(modules)}
-    return _event(wire.run_tag("model"), "model", fields, {}, (step, wall_time_s))
+    """Return the event of the record of a model, by its name and its class's."""
+    fields = {"model": type_name, "layers": list(layers), "modules": list(modules)}
+    return _event(wire.run_tag("model", model), "model", fields, {}, (step, wall_time_s))
 
 
-def run_event(kind: str, fields: Mapping[str, Any], step: int, wall_time_s: float) -> bytes:
-    """Return the event of a record without arrays that belongs to the run: a session or a mark."""
-    return _event(wire.run_tag(kind), kind, fields, {}, (step, wall_time_s))
+def session_event(model: str, fields: Mapping[str, Any], step: int, wall_time_s: float) -> bytes:
+    """Return the event of the record of a `watch`; `model`: the name that it was given."""
+    return _event(wire.run_tag("session", model), "session", fields, {}, (step, wall_time_s))
 
 
-def _inputs_event(kept: HostMaps | None, source: str, told: Mapping[str, Any], when: tuple[int, float]) -> bytes:
+def mark_event(text: str, step: int, wall_time_s: float) -> bytes:
+    """Return the event of a mark on the run's time line."""
+    return _event(wire.run_tag("mark"), "mark", {"text": text}, {}, (step, wall_time_s))
+
+
+def _inputs_event(model: str, kept: HostMaps | None, source: str, told: Mapping[str, Any], when: tuple[int, float]) -> bytes:
     fields: dict[str, Any] = {"source": source, "layout": None, "shape": [], "samples": [], "channels": [], "pool": [1, 1]}
     arrays: dict[str, npt.NDArray[Any]] = {}
     if kept is not None:
         fields, arrays = _maps_fields(kept, source), _maps_arrays(kept)
-    return _event(wire.run_tag("inputs"), "inputs", {**fields, **told}, arrays, when)
+    return _event(wire.run_tag("inputs", model), "inputs", {**fields, **told}, arrays, when)
 
 
 _NOT_COMPRESSED = frozenset(("low", "high", "mean", "entropy", "largest_logit", "channel_mean", "channel_max", "moments"))

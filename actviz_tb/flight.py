@@ -298,7 +298,8 @@ class FlightRecorder:
 
     def _write(self, rows: Sequence[Row], broken: Row, marks: Sequence[str]) -> None:
         found = [(each.step, each.wall_time_s, *self.ring.cells(each)) for each in rows]
-        glanced = [(step, at, [self._named(name) for name in names], cells) for step, at, names, cells in found if names]
+        model = self._options.name
+        glanced = [(model, step, at, [self._named(name) for name in names], cells) for step, at, names, cells in found if names]
         pending, recording = None, self.recording
         if recording is not None and recording.layers and broken is self._row:
             with torch._C.DisableTorchFunction():
@@ -312,6 +313,7 @@ class FlightRecorder:
             if pending is not None:
                 # Of the same step as the last one: of what is in both, the later record is read.
                 record = encode.StepRecord(
+                    model=model,
                     step=step,
                     wall_time_s=wall_time_s,
                     training=pending.to_host(),
@@ -322,7 +324,7 @@ class FlightRecorder:
                     stock_images=False,
                 )
                 events += encode.step_events(record)
-            events += [(None, encode.run_event("mark", {"text": text}, step, wall_time_s)) for text in marks]
+            events += [(None, encode.mark_event(text, step, wall_time_s)) for text in marks]
             return meter.counted(events)
 
         self._writer.submit(job)

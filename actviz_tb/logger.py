@@ -165,7 +165,7 @@ class ActivationLogger:
             "max_size": max_size,
             "health": asdict(thresholds) if health is not None else {},
         }
-        self._write_run("session", session, self._steps.next)
+        self._write(encode.session_event(options.name, session, self._steps.next, time.time()))
 
     def _take_over(self, target: Any) -> None:
         """Close the logger that this one takes the place of; two models whose layers cannot be told apart would hide each other."""
@@ -202,7 +202,7 @@ class ActivationLogger:
 
     def mark(self, text: str) -> None:
         """Put a mark (an epoch or any event) on the time line, before the next step."""
-        self._write_run("mark", {"text": str(text)}, self._steps.next)
+        self._write(encode.mark_event(str(text), self._steps.next, time.time()))
 
     def pause(self) -> None:
         """Record nothing until `resume`; steps are still counted."""
@@ -317,8 +317,8 @@ class ActivationLogger:
         hooks.move_to_end(self._handle.id, last=False)
         return False
 
-    def _write_run(self, kind: str, fields: dict[str, Any], step: int) -> None:
-        event, meter = encode.run_event(kind, fields, step, time.time()), self._meter
+    def _write(self, event: bytes) -> None:
+        meter = self._meter
         self._writer.submit(lambda: meter.counted([(None, event)]))
 
     def _tell_news(self) -> None:

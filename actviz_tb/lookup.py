@@ -111,8 +111,11 @@ class RunRecords:
     def _gone(self) -> NotLoggedError:
         return NotLoggedError(f"run {self._run!r} is no longer in {self._directory!r}")
 
-    def locate(self, kind: str, layer: str | None, choose: Callable[[Int64], Indices]) -> tuple[Int64, list[Location]]:
+    def locate(self, kind: str, name: str, choose: Callable[[Int64], Indices]) -> tuple[Int64, list[Location]]:
         """Return the steps of a kind of record, of a layer at least one, and where those that `choose` gives the indices of lie.
+
+        Args:
+            kind, name: as for `Store.locate`.
 
         Raises:
             LayerNotFoundError, NotLoggedError: of the layer there is none.
@@ -125,18 +128,18 @@ class RunRecords:
             return choose(steps)
 
         try:
-            _, locations = self._store.locate(self._run, kind, layer, chosen)
+            _, locations = self._store.locate(self._run, kind, name, chosen)
         except NotInStoreError as error:
-            raise self._gone() if layer is None or error.code == "no_run" else self.missing(kind, layer) from error
-        if layer is not None and not len(logged):
-            raise self.missing(kind, layer)
+            raise self._gone() if error.code == "no_run" else self.missing(kind, name) from error
+        if kind in wire.LAYER_KINDS and not len(logged):
+            raise self.missing(kind, name)
         return logged, locations
 
     def missing(self, kind: str, layer: str) -> ActvizError:
         """Return the error that says why there is nothing of a kind of a layer."""
         with self.index() as index:
             layers, known = index.layer_names(), index.has_layer(layer)
-            others, notices = index.layers_with(kind), index.notices()
+            others, notices = index.names(kind), index.notices()
         if not known:
             names = nearest(str(layer), layers + others)
             return LayerNotFoundError(f"no layer {layer!r} among the {len(layers)} of run {self._run!r}; {names}")
@@ -180,9 +183,9 @@ class RunRecords:
             where = f"{os.path.basename(location.path)}, byte {location.offset}"
             raise RecordError(f"{what} lacks what it should hold: {error!r} ({where})") from error
 
-    def over_steps(self, kind: str, layer: str | None, compute: Callable[[Iterable[tuple[int, wire.Record]]], Found]) -> Found:
+    def over_steps(self, kind: str, name: str, compute: Callable[[Iterable[tuple[int, wire.Record]]], Found]) -> Found:
         """Read the records of all steps, one after the other; warn the caller's caller of those that are left out."""
-        _, locations = self.locate(kind, layer, every)
+        _, locations = self.locate(kind, name, every)
         lost = 0
 
         def records() -> Iterator[tuple[int, wire.Record]]:

@@ -192,7 +192,7 @@ class Run:
         if kind not in _KINDS:
             raise ArgumentError(f"kind={kind!r}; expected one of {', '.join(map(repr, _KINDS))}")
         with self._records.index() as index:
-            return tuple(name for name in index.layers_with(_KINDS[kind]) if name == wire.layer_of_slice(name))
+            return tuple(name for name in index.names(_KINDS[kind]) if name == wire.layer_of_slice(name))
 
     # From the index: nothing is read
 
@@ -301,7 +301,7 @@ class Run:
         """
         name = wire.slice_name(layer, depth)
         with self._records.index() as index:
-            slices = wire.slices(index.layers_with("maps")).get(layer, [])
+            slices = wire.slices(index.names("maps")).get(layer, [])
         if depth is not None and depth not in slices:
             kept = ", ".join(map(str, slices)) or "none"
             raise NotLoggedError(f"no maps of layer {layer!r} at depth={depth}; kept are {kept}, and without depth the middle one")
@@ -320,18 +320,27 @@ class Run:
         """Return the Gram matrix of a layer's outputs for the probe at a step; raises as `histogram` does."""
         return self._records.one("gram", layer, step, lambda record, at: decode.gram(record, layer, at))
 
-    def inputs(self, step: SupportsIndex | None = None) -> Inputs:
+    def inputs(self, step: SupportsIndex | None = None, *, model: str = "") -> Inputs:
         """Return the samples that the maps of a step are of: those logged at it, or last before.
 
+        Args:
+            step: any, None: the last.
+            model: of which model, by the ``name`` that `watch` was given.
+
         Raises:
-            NotLoggedError: none were logged up to that step.
+            NotLoggedError: none were logged up to that step, or of that model.
             RecordError: the record cannot be read.
         """
         upto = EVERYTHING[1] if step is None else whole_step(step)
-        steps, locations = self._records.locate("inputs", None, lambda steps: within(steps, (EVERYTHING[0], upto))[-1:])
+        steps, locations = self._records.locate("inputs", model, lambda steps: within(steps, (EVERYTHING[0], upto))[-1:])
         if not locations:
-            first = f" up to step {upto}; the first are of step {steps[0]}" if len(steps) else ""
-            raise NotLoggedError(f"run {self.name!r} has no inputs{first}")
+            if len(steps):
+                why = f" up to step {upto}; the first are of step {steps[0]}"
+            else:
+                with self._records.index() as index:
+                    models = [repr(name) for name in index.names("inputs")]
+                why = f"; there are those of model={listed(models)}" if models else ""
+            raise NotLoggedError(f"run {self.name!r} has no inputs{f' of model={model!r}' if model else ''}{why}")
         return self._records.decoded(locations[0], decode.inputs)
 
     # All of a layer's (or all steps') small records, one after the other
@@ -363,7 +372,9 @@ class Run:
             NotLoggedError: the run's statistics are of one process.
         """
         self._records.locate("layer", layer, last)
-        found = self._records.over_steps("step", None, lambda records: histories.ranks(records, layer))
+        with self._records.index() as index:
+            model = index.model_of(layer)
+        found = self._records.over_steps("step", model, lambda records: histories.ranks(records, layer))
         if not len(found.steps):
             raise NotLoggedError(f"run {self.name!r} has no statistics of single processes; watch(..., merge_ranks=True) records them")
         return Ranks(layer, found.steps.astype(np.int64), found.rms.T, found.absmax.T, found.nonfinite.T)

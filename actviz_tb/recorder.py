@@ -246,7 +246,7 @@ class StepRecorder:
         return recording
 
     def _gradient_recording(self, step: int) -> GradientRecording:
-        wall_time_s, meter, overhead = time.time(), self._meter, self._overhead
+        model, wall_time_s, meter, overhead = self._options.name, time.time(), self._meter, self._overhead
 
         def on_cost(layer: str, seconds: float) -> None:
             meter.add_gradient(layer, seconds)
@@ -256,7 +256,7 @@ class StepRecorder:
             if not gradients.summaries:
                 return
             pending = PendingStatistics(gradients.summaries)
-            self._submit(lambda: meter.counted(encode.gradient_events(pending.to_host(), step, wall_time_s)))
+            self._submit(lambda: meter.counted(encode.gradient_events(model, pending.to_host(), step, wall_time_s)))
 
         return GradientRecording(self._scratch, on_end, on_cost, self._on_fault, self._skip)
 
@@ -294,7 +294,7 @@ class StepRecorder:
         meter.steps += 1
         probed = None if step.probed is None else step.probed.start_transfer()
         # The job, which another thread runs, must hold neither model nor logger.
-        number, wall_time_s, evaluating = step.number, step.wall_time_s, step.evaluating
+        name, number, wall_time_s, evaluating = options.name, step.number, step.wall_time_s, step.evaluating
         described = self._describe(model, step.recording.layers, number, wall_time_s)
         # The stock Images tab keeps ten pictures a tag.
         stock_images = options.stock_tabs and meter.steps & (meter.steps - 1) == 0
@@ -304,6 +304,7 @@ class StepRecorder:
 
         def job() -> list[bytes]:
             record = encode.StepRecord(
+                model=name,
                 step=number,
                 wall_time_s=wall_time_s,
                 training=pending.to_host(None if ranks is None else distributed.combined(ranks)),
@@ -349,7 +350,7 @@ class StepRecorder:
         parameters = {module["path"]: module["parameters"] for module in modules}
         trained = {path for path, module in selection.named_modules(own, name) if any(each.requires_grad for each in module.parameters())}
         listed = [{**asdict(layer), "parameters": parameters.get(layer.path, 0), "trained": layer.path in trained} for layer in layers]
-        return [(None, encode.model_event(selection.class_name(own), name, listed, modules, step, wall_time_s))]
+        return [(None, encode.model_event(name, selection.class_name(own), listed, modules, step, wall_time_s))]
 
 
 def _has_lazy_parameters(model: nn.Module) -> bool:

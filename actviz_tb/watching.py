@@ -77,7 +77,7 @@ def watch(
         optimizer: count its steps instead of training forwards, of which it may need several (accumulated gradients). The first
             forward of a step is the one that is recorded.
         step: number of the first step, for a resumed run; or a callable that gives the current step's number.
-        name: stands before the names of all layers. Two models that write to one SummaryWriter need one each.
+        name: of the model; stands before the names of all its layers. Two models that write to one SummaryWriter need one each.
         merge_ranks: statistics and histograms of the global batch, not of rank 0's share: one collective a logged step. Maps and
             gradients stay rank 0's, and "near zero" is in relation to the RMS of each rank's share. Every rank must make this call and
             log the same steps. When one does not come within half of the process group's timeout, a warning tells so, training goes

@@ -78,8 +78,8 @@ class RunWriter:
     def record(self, tag: str, container: bytes, step: int) -> None:
         self.event(wire.record_event(tag, container, step, self.wall_time_s))
 
-    def run_record(self, kind: str, step: int, fields: dict[str, Any], arrays: dict[str, Array] | None = None) -> None:
-        self.record(wire.run_tag(kind), wire.pack(kind, fields, arrays), step)
+    def run_record(self, kind: str, step: int, fields: dict[str, Any], arrays: dict[str, Array] | None = None, *, model: str = "") -> None:
+        self.record(wire.run_tag(kind, model), wire.pack(kind, fields, arrays), step)
 
     def layer_record(self, kind: str, layer: str, step: int, fields: dict[str, Any], arrays: dict[str, Array]) -> None:
         self.record(wire.layer_tag(kind, layer), wire.pack(kind, fields, arrays), step)

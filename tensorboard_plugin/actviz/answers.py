@@ -11,7 +11,7 @@ from werkzeug.wrappers import Request, Response
 
 from tensorboard_plugin.actviz import histories, limits, parameters, responses, wire
 from tensorboard_plugin.actviz.parameters import BadRequestError
-from tensorboard_plugin.actviz.runindex import RunIndex
+from tensorboard_plugin.actviz.runindex import Newest, RunIndex
 from tensorboard_plugin.actviz.series import COLUMNS, STATISTICS, Indices, StepTable, extremes
 from tensorboard_plugin.actviz.store import NotLoggedError, Store
 
@@ -52,24 +52,25 @@ def model(store: Store, request: Request) -> Response:
 
     def compute(revision: str) -> Response:
         with store.run(run) as index:
-            header = {name: value for name, value in index.model.header.items() if name not in ("version", "modules")}
-            session = {name: value for name, value in index.session.header.items() if name != "version"}
-            slices = wire.slices(index.layers_with("maps"))
+            slices = wire.slices(index.names("maps"))
             answer = {
-                "model": None,
-                "modules": index.modules(),
-                **header,
                 "run": run,
                 "revision": revision,
-                "step": index.model.step,
+                "models": [_of_model(index, name) for name in index.model_names()],
                 "layers": [_described(index, layer, slices) for layer in index.layers()],
-                "attention": index.layers_with("attention"),
+                "modules": index.modules(),
+                "attention": index.names("attention"),
                 "ranks": index.ranks,
-                "session": session,
             }
         return responses.json_answer(request, answer)
 
     return responses.derived(request, store, [run], compute)
+
+
+def _of_model(index: RunIndex, name: str) -> dict[str, Any]:
+    described, options = index.models.get(name, Newest()), index.options.get(name, Newest())
+    session = {option: value for option, value in options.header.items() if option != "version"}
+    return {"name": name, "model": described.header.get("model"), "step": described.step, "session": session}
 
 
 def _described(index: RunIndex, layer: dict[str, Any], slices: Mapping[str, list[int]]) -> dict[str, Any]:
@@ -199,12 +200,12 @@ def ranks(store: Store, request: Request) -> Response:
 
     def compute(revision: str) -> Response:
         with store.run(run) as index:
-            known, number = index.has_layer(name), index.ranks
+            known, number, model = index.has_layer(name), index.ranks, index.model_of(name)
         if not known:
             raise NotLoggedError("no_layer", f"No layer={name!r} in run={run!r}")
         if not number:
             raise NotLoggedError("no_data", f"No ranks in run={run!r}: its statistics are of one process")
-        total, records = store.over_steps(run, "step", None, span, most)
+        total, records = store.over_steps(run, "step", model, span, most)
         found = histories.ranks(records, name)
         header = {"run": run, "revision": revision, "layer": name, "logged": total}
         arrays = {"steps": found.steps, "rms": found.rms, "absmax": found.absmax, "nonfinite": found.nonfinite}

@@ -31,6 +31,66 @@ class Grams:
     n: int
 
 
+@dataclass(frozen=True, slots=True)
+class StepsOf:
+    """A layer over the steps of a span."""
+
+    run: str
+    layer: str
+    span: Span
+
+    def model_in(self, store: Store) -> str:
+        """Return the name of the layer's model."""
+        return model_of(store, self.run, self.layer)
+
+    def grams(self, store: Store, most: int) -> Grams:
+        """Read at most so many Gram matrices.
+
+        Raises:
+            NotLoggedError: there is none.
+        """
+        logged, records = store.over_steps(self.run, "gram", self.layer, self.span, most)
+        first, last = self.span
+        where = f"run={self.run!r}, layer={self.layer!r}" + (f", step={first}" if first == last else "")
+        if not logged:
+            raise NotLoggedError("no_data", f"No Gram matrices for {where}")
+        return _grams(logged, [(step, record.arrays.get("gram")) for step, record in records], where)
+
+
+@dataclass(frozen=True, slots=True)
+class LayersAt:
+    """The layers of a model at a step."""
+
+    run: str
+    model: str
+    step: int
+
+    def model_in(self, store: Store) -> str:
+        """Return the model's name."""
+        return self.model
+
+    def grams(self, store: Store, most: int) -> Grams:
+        """Read at most so many Gram matrices.
+
+        Raises:
+            NotLoggedError: there is none.
+        """
+        with store.run(self.run) as index:
+            known = [layer for layer in index.names("gram") if index.model_of(layer) == self.model]
+            order = {layer: place for place, layer in enumerate(index.layer_names())}
+        known.sort(key=lambda layer: order.get(layer, len(order)))
+
+        def at(steps: Steps) -> Indices:
+            return within(steps, (self.step, self.step))
+
+        found = [location for layer in known for location in store.locate(self.run, "gram", layer, at)[1]]
+        where = f"run={self.run!r}, model={self.model!r}, step={self.step}"
+        if not found:
+            raise NotLoggedError("no_data", f"No Gram matrices for {where}")
+        records = store.decoded(store.fitting([found[index] for index in thinned(len(found), most)]))
+        return _grams(len(found), [(record.header.get("layer"), record.arrays.get("gram")) for _, record in records], where)
+
+
 def compare(store: Store, request: Request) -> Response:
     run, estimator = parameters.text(request, "run"), parameters.choice(request, "estimator", similarity.ESTIMATORS, "biased")
     other_run = parameters.text(request, "other_run", run)
@@ -40,29 +100,26 @@ def compare(store: Store, request: Request) -> Response:
     span = parameters.span(request)
     most = parameters.number(request, "columns", 2, limits.GRAMS, limits.GRAMS)
     if by_step:
-        step = parameters.step(request)
-        other_step = parameters.step(request, "other_step", step)
-        asked: dict[str, Any] = {"step": step, "other_run": other_run, "other_step": other_step}
-        sides: list[tuple[Any, ...]] = [(run, step), (other_run, other_step)]
+        step, model = parameters.step(request), parameters.text(request, "model", "")
+        other_step, other_model = parameters.step(request, "other_step", step), parameters.text(request, "other_model", model)
+        asked: dict[str, Any] = {"model": model, "step": step, "other_run": other_run, "other_model": other_model, "other_step": other_step}
+        sides: list[LayersAt] | list[StepsOf] = [LayersAt(run, model, step), LayersAt(other_run, other_model, other_step)]
     else:
         name = parameters.text(request, "layer")
         other_layer = parameters.text(request, "other_layer", name)
         asked = {"layer": name, "other_run": other_run, "other_layer": other_layer}
-        sides = [(run, name), (other_run, other_layer)]
-
-    def side(run: str, what: Any) -> Grams:
-        return _of_layers(store, run, what, most) if by_step else _of_steps(store, run, what, span, most)
+        sides = [StepsOf(run, name, span), StepsOf(other_run, other_layer, span)]
 
     def compute(revision: str) -> Response:
-        one = side(*sides[0])
-        other = one if sides[0] == sides[1] else side(*sides[1])
+        one = sides[0].grams(store, most)
+        other = one if sides[0] == sides[1] else sides[1].grams(store, most)
         if one.n != other.n:
             raise BadRequestError(f"the Gram matrices are of {one.n} and of {other.n} samples; only those of the same samples compare")
         if estimator == "unbiased" and one.n < similarity.UNBIASED_SAMPLES:
             raise BadRequestError(f"estimator='unbiased' needs {similarity.UNBIASED_SAMPLES} samples or more; here are {one.n}")
         cka = similarity.cka(*(similarity.directions(each.triangles, each.n, estimator) for each in (one, other)))
         header = {"run": run, "revision": revision, **asked, "estimator": estimator, "samples": one.n}
-        header |= {"logged": [one.logged, other.logged], "same_inputs": run == other_run or _same_inputs(store, run, other_run)}
+        header |= {"logged": [one.logged, other.logged], "same_inputs": _same_inputs(store, *sides)}
         arrays: dict[str, Any] = {
             "cka": cka,
             "states": similarity.states(one.triangles),
@@ -87,7 +144,7 @@ def project(store: Store, request: Request) -> Response:
     most = parameters.number(request, "columns", 2, limits.GRAMS, limits.GRAMS)
 
     def compute(revision: str) -> Response:
-        grams = _of_steps(store, run, name, span, most)
+        grams = StepsOf(run, name, span).grams(store, most)
         found = similarity.project(grams.triangles, grams.n)
         header = {"run": run, "revision": revision, "layer": name, "samples": grams.n, "logged": grams.logged}
         arrays = {"steps": np.array(grams.labels, np.float64), "points": found.points}
@@ -98,30 +155,10 @@ def project(store: Store, request: Request) -> Response:
     return responses.derived(request, store, [run], compute)
 
 
-def _of_steps(store: Store, run: str, layer: str, span: Span, most: int) -> Grams:
-    logged, records = store.over_steps(run, "gram", layer, span, most)
-    where = f"run={run!r}, layer={layer!r}" + (f", step={span[0]}" if span[0] == span[1] else "")
-    if not logged:
-        raise NotLoggedError("no_data", f"No Gram matrices for {where}")
-    return _grams(logged, [(step, record.arrays.get("gram")) for step, record in records], where)
-
-
-def _of_layers(store: Store, run: str, step: int, most: int) -> Grams:
+def model_of(store: Store, run: str, layer: str) -> str:
+    """Return the name of the model that a layer is of, empty where it has none."""
     with store.run(run) as index:
-        known = index.layers_with("gram")
-        order = {layer: place for place, layer in enumerate(index.layer_names())}
-    known.sort(key=lambda layer: order.get(layer, len(order)))
-
-    def at(steps: Steps) -> Indices:
-        return within(steps, (step, step))
-
-    found = [location for layer in known for location in store.locate(run, "gram", layer, at)[1]]
-    if not found:
-        raise NotLoggedError("no_data", f"No Gram matrices for run={run!r}, step={step}")
-    records = store.decoded(store.fitting([found[index] for index in thinned(len(found), most)]))
-    return _grams(
-        len(found), [(record.header.get("layer"), record.arrays.get("gram")) for _, record in records], f"run={run!r}, step={step}"
-    )
+        return index.model_of(layer)
 
 
 def _grams(logged: int, pairs: Sequence[tuple[Any, similarity.Array | None]], where: str) -> Grams:
@@ -134,11 +171,14 @@ def _grams(logged: int, pairs: Sequence[tuple[Any, similarity.Array | None]], wh
     return Grams(logged, [label for label, _ in kept], similarity.stacked([gram for _, gram in kept], n), n)
 
 
-def _same_inputs(store: Store, run: str, other_run: str) -> bool | None:
-    """Say whether two runs show the same samples, as far as their newest inputs tell; None where neither can be drawn."""
+def _same_inputs(store: Store, *sides: StepsOf | LayersAt) -> bool | None:
+    """Say whether two sides' models show the same samples, as far as their newest inputs tell; None where neither can be drawn."""
+    shown = [(side.run, side.model_in(store)) for side in sides]
+    if shown[0] == shown[1]:
+        return True
     newest = []
-    for each in (run, other_run):
-        _, records = store.over_steps(each, "inputs", None, EVERYTHING, 2)
+    for run, model in shown:
+        _, records = store.over_steps(run, "inputs", model, EVERYTHING, 2)
         if not records:
             return None
         newest.append(records[-1][1])

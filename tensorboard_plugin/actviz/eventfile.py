@@ -19,7 +19,7 @@ import functools
 import re
 import struct
 from array import array
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import NamedTuple
 
 from tensorboard.compat.proto import event_pb2
@@ -156,8 +156,8 @@ class EventFile:
         damage: what stopped the reading, or None; it is tried again when the file changes.
     """
 
-    def __init__(self, path: str, prefix: bytes, eager: Collection[bytes] = ()) -> None:
-        """Index the records whose tag starts with `prefix`; hand those with a tag in `eager` over with their event."""
+    def __init__(self, path: str, prefix: bytes, eager: Callable[[bytes], bool] = lambda tag: False) -> None:
+        """Index the records whose tag starts with `prefix`; hand those with a tag that is `eager` over with their event."""
         self.path = path
         self.size_bytes = 0
         self.kinds: set[str] = set()
@@ -165,7 +165,7 @@ class EventFile:
         self.damage: Notice | None = None
         self.damaged_records: list[Notice] = []
         self._prefix = prefix
-        self._eager = frozenset(eager)
+        self._eager = eager
         self._position = 0
         self._kinds_left = _KINDS_LOOKED_AT
         self._lengths: dict[bytes, int] = {}  # by the header, which was verified
@@ -271,7 +271,7 @@ class EventFile:
             if head is not None:
                 tag, step, wall_time_s = head
                 if tag.startswith(self._prefix):
-                    if tag not in self._eager:
+                    if not self._eager(tag):
                         self._plain_tags.add(tag)
                         steps, offsets = places.setdefault(tag, (array("q"), array("Q")))
                         steps.append(step)

@@ -94,7 +94,8 @@ class Mirror:
 def _records(tags: Any) -> Iterator[tuple[_Held, str]]:
     """Yield each record with the key of its blob."""
     for tag, data in tags.items():
-        is_step = tag in (wire.run_tag("step"), wire.run_tag("gradients"))
+        parsed = wire.parse_tag(tag)
+        is_step = parsed is not None and parsed[0] in ("step", "gradients")
         for datum in data:
             for blob in datum.values:
                 yield _Held(datum.wall_time, is_step, datum.step, tag), blob.blob_key

@@ -15,11 +15,12 @@ from werkzeug.wrappers import Request, Response
 
 from tensorboard_plugin.actviz import differences, limits, matching, parameters, responses, wire
 from tensorboard_plugin.actviz.answers import Handler
-from tensorboard_plugin.actviz.comparisons import same_samples
+from tensorboard_plugin.actviz.comparisons import model_of, same_samples
 from tensorboard_plugin.actviz.parameters import BadRequestError
 from tensorboard_plugin.actviz.records import Location
-from tensorboard_plugin.actviz.series import EVERYTHING, within
+from tensorboard_plugin.actviz.series import within
 from tensorboard_plugin.actviz.store import NotLoggedError, Store
+from tensorboard_plugin.actviz.verbatim import inputs_at
 
 _STATISTICS = ("rms", "mean", "nonfinite")
 _READ: dict[str, tuple[str, Callable[[wire.Record, wire.Record], float]]] = {
@@ -30,6 +31,8 @@ _READ: dict[str, tuple[str, Callable[[wire.Record, wire.Record], float]]] = {
 """Measures that are made of records: of which kind, and how."""
 MEASURES = ("rms", "mean", *_READ)
 _OF_THE_SAME_INPUTS = ("maps", "cka")
+_SURE = (False, None, True)
+"""Whether inputs are the same: of several models, the first of these is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +51,15 @@ def layers(store: Store, request: Request) -> Response:
         names = [_layers_at(store, side) for side in (one, other)]
         both = [name for name in names[0] if name in set(names[1])]
         found = {each: np.stack([_statistic(store, side, each, both) for side in (one, other)]) for each in _STATISTICS}
-        same = same_inputs(store, one, other)
+        with store.run(one.run) as index:
+            models = [index.model_of(name) for name in both]
+        same = {model: same_inputs(store, one, other, model) for model in dict.fromkeys(models)}
         if measure in _READ:
-            change = _of_records(store, one, other, measure, both, same)
+            change = _of_records(store, one, other, measure, list(zip(both, (same[model] for model in models), strict=True)))
         else:
             change = differences.relative(found[measure][1] - found[measure][0], found["rms"][0])
         header: dict[str, Any] = {"run": one.run, "revision": revision, "step": one.step, "other_run": other.run, "other_step": other.step}
-        header |= {"measure": measure, "same_inputs": same, "layers": both}
+        header |= {"measure": measure, "same_inputs": min(same.values(), key=_SURE.index, default=None), "layers": both}
         header["missing"] = [[name for name in mine if name not in both] for mine in reversed(names)]
         arrays = {"change": change, **found}
         return responses.container("differences", header, {name: values.astype(np.float32) for name, values in arrays.items()})
@@ -68,7 +73,7 @@ def match(store: Store, request: Request) -> Response:
 
     def compute(revision: str) -> Response:
         records = [_maps_at(store, side, name) for side in (one, other)]
-        same = same_inputs(store, one, other)
+        same = same_inputs(store, one, other, model_of(store, one.run, name))
         if _of_other_inputs(same, records):
             raise BadRequestError(
                 f"{_shown(one)} and {_shown(other)} show other inputs: only channels that saw the same ones can be matched"
@@ -100,19 +105,15 @@ def _shown(side: Side) -> str:
     return f"run={side.run!r}, step={side.step}"
 
 
-def same_inputs(store: Store, one: Side, other: Side) -> bool | None:
-    """Say whether the inputs in force on both sides are the same; None where neither's can be drawn, or none were logged."""
-    places = [_inputs(store, side) for side in (one, other)]
+def same_inputs(store: Store, one: Side, other: Side, model: str) -> bool | None:
+    """Say whether a model's inputs in force on both sides are the same; None where neither's can be drawn, or none were logged."""
+    places = [inputs_at(store, side.run, model, side.step) for side in (one, other)]
     if not all(places):
         return None
     if places[0] == places[1]:
         return True
     records = store.decoded([places[0][0], places[1][0]])
     return same_samples(records[0][1], records[1][1]) if len(records) == 2 else None
-
-
-def _inputs(store: Store, side: Side) -> list[Location]:
-    return store.locate(side.run, "inputs", None, lambda steps: within(steps, (EVERYTHING[0], side.step))[-1:])[1]
 
 
 def _layers_at(store: Store, side: Side) -> list[str]:
@@ -136,12 +137,15 @@ def _of_other_inputs(same: bool | None, records: list[wire.Record]) -> bool:
     return same is False or (same is None and any(record.header.get("source") != "probe" for record in records))
 
 
-def _of_records(store: Store, one: Side, other: Side, measure: str, names: list[str], same: bool | None) -> Any:
-    """Return a measure of each layer; NaN where a side lacks its record. Two records at a time are in memory, besides the cache."""
+def _of_records(store: Store, one: Side, other: Side, measure: str, layers: list[tuple[str, bool | None]]) -> Any:
+    """Return a measure of each layer, of which it is known whether both sides show the same inputs; NaN where a side lacks its record.
+
+    Two records at a time are in memory, besides the cache.
+    """
     kind, of = _READ[measure]
-    found = np.full(len(names), np.nan)
+    found = np.full(len(layers), np.nan)
     started_s = time.monotonic()
-    for place, name in enumerate(names):
+    for place, (name, same) in enumerate(layers):
         locations = [*_locations(store, one, kind, name), *_locations(store, other, kind, name)]
         if len(locations) < 2:
             continue
@@ -149,7 +153,7 @@ def _of_records(store: Store, one: Side, other: Side, measure: str, names: list[
         if len(records) == 2 and not (measure in _OF_THE_SAME_INPUTS and _of_other_inputs(same, records)):
             found[place] = of(*records)
         if time.monotonic() - started_s > limits.READ_S:
-            raise limits.TooLargeError(f"{place + 1} of {len(names)} layers took more than {limits.READ_S:g} s: ask for another measure")
+            raise limits.TooLargeError(f"{place + 1} of {len(layers)} layers took more than {limits.READ_S:g} s: ask for another measure")
     return found
 
 

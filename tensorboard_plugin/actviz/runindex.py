@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 import os
 import secrets
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,8 +22,6 @@ from tensorboard_plugin.actviz.series import Indices, Place, Series, Steps, Step
 _NOTICES_KEPT = 100
 _NO_PLACES = (np.empty(0, np.int64), np.empty(0, np.uint32), np.empty(0, np.uint64))
 _EAGER_KINDS = ("session", "model", "mark", "step", "gradients")
-EAGER_TAGS = frozenset(wire.run_tag(kind).encode() for kind in _EAGER_KINDS)
-"""Tags of the records that `RunIndex.add` must be handed with their events."""
 
 
 class Clock:
@@ -46,10 +45,12 @@ class Session:
     """One `watch` of a run: where it starts on the time line.
 
     Attributes:
+        model: the name that it was given.
         step, wall_time_s: of its record.
         first_step: the first step logged in it, None as long as there is none.
     """
 
+    model: str
     place: Place
     step: int
     wall_time_s: float
@@ -80,9 +81,9 @@ class RunIndex:
         paths: its files, in the order in which they were first seen.
         table: the statistics at the logged steps. gradients: those of the gradients.
         ranks: of how many merged processes the statistics are at most; 0 where they are of one.
-        probed: ``step`` records tell of the probe. evaluating: modules in evaluation mode, by step where there were any.
+        probed: ``step`` records tell of the probe.
         marks: wall times by (step, text).
-        models: the newest of each name that a `watch` was given. session: the newest.
+        models, options: the newest ``model`` and ``session`` records of each name that a `watch` was given.
         active: whether a record of ours was seen. appeared: the number of the change that showed it.
         epoch: identifies this index among all others, also those of the same run.
     """
@@ -95,21 +96,22 @@ class RunIndex:
         self.gradients = StepTable()
         self.ranks = 0
         self.probed = False
-        self.evaluating: dict[int, tuple[str, ...]] = {}
         self.marks: dict[tuple[int, str], float] = {}
         self.sessions: list[Session] = []
         self.models: dict[str, Newest] = {}
-        self.session = Newest()
+        self.options: dict[str, Newest] = {}
         self.active = False
         self.appeared = 0
         self.epoch = secrets.token_hex(4)
         self.sequence = 0
         self._clock = Clock() if clock is None else clock
-        self._first_logged_s = math.inf
+        self._first_logged_s: dict[str, float] = {}
         self._ranks: list[int] = []
-        self._series: dict[tuple[str, str | None], Series] = {}
+        self._series: dict[tuple[str, str], Series] = {}
         self._of_tag: dict[bytes, Series] = {}
+        self._evaluating: dict[tuple[str, int], tuple[str, ...]] = {}
         self._modes: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._model_of: dict[str, str] = {}
         self._stops: dict[int, Notice] = {}
         self._notices: dict[Place, str] = {}
 
@@ -150,14 +152,14 @@ class RunIndex:
         for each in found.eager:
             parsed = _parse(each.tag)
             if parsed is not None:
-                self._add_content(parsed[0], each.step, each.wall_time_s, Place(file, each.offset), each.event)
+                self._add_content(*parsed, each.step, each.wall_time_s, Place(file, each.offset), each.event)
 
-    def _add_content(self, kind: str, step: int, wall_time_s: float, place: Place, event: bytes) -> None:
+    def _add_content(self, kind: str, model: str, step: int, wall_time_s: float, place: Place, event: bytes) -> None:
         try:
             record = wire.unpack(wire.record_container(event))
             if kind == "step":
                 self._add_statistics(self.table, step, wall_time_s, place, record)
-                self._note_step(step, wall_time_s, place, record)
+                self._note_step(model, step, wall_time_s, place, record)
             elif kind == "gradients":
                 self._add_statistics(self.gradients, step, wall_time_s, place, record)
             elif kind == "mark":
@@ -165,17 +167,20 @@ class RunIndex:
             elif kind == "model":
                 if not isinstance(record.header["layers"], list):
                     raise wire.WireError("layers is no list")
-                name = str(record.header.get("name", ""))
-                self.models[name] = self._newer(self.models.get(name, Newest()), step, wall_time_s, place, record)
+                self._enter_layers(
+                    model, (entry["name"] for entry in record.header["layers"] if isinstance(entry, dict) and "name" in entry)
+                )
+                self._take_newer(self.models, model, step, wall_time_s, place, record)
             else:
-                self.sessions.append(Session(place, step, wall_time_s))
-                self.session = self._newer(self.session, step, wall_time_s, place, record)
+                self.sessions.append(Session(model, place, step, wall_time_s))
+                self._take_newer(self.options, model, step, wall_time_s, place, record)
         except (wire.WireError, KeyError, TypeError, ValueError, IndexError) as error:
             self.note(place, str(error) if isinstance(error, wire.WireError) else f"{kind} record without what it should hold: {error!r}")
 
-    def _newer(self, newest: Newest, step: int, wall_time_s: float, place: Place, record: wire.Record) -> Newest:
-        rank, since_s = self._rank(place), min(newest.since_s, wall_time_s)
-        return replace(newest, since_s=since_s) if rank < newest.rank else Newest(rank, step, record.header, since_s)
+    def _take_newer(self, known: dict[str, Newest], model: str, step: int, wall_time_s: float, place: Place, record: wire.Record) -> None:
+        newest, rank = known.get(model, Newest()), self._rank(place)
+        since_s = min(newest.since_s, wall_time_s)
+        known[model] = replace(newest, since_s=since_s) if rank < newest.rank else Newest(rank, step, record.header, since_s)
 
     def _add_statistics(self, table: StepTable, step: int, wall_time_s: float, place: Place, record: wire.Record) -> None:
         layers = [str(layer) for layer in record.header["layers"]]
@@ -187,21 +192,27 @@ class RunIndex:
         later = before is None or self._rank(place) > self._rank(before)
         table.put(step, wall_time_s, place, later=later, sequence=self.sequence, layers=layers, counts=counts, moments=moments)
 
-    def _note_step(self, step: int, wall_time_s: float, place: Place, record: wire.Record) -> None:
-        self._first_logged_s = min(self._first_logged_s, wall_time_s)
+    def _note_step(self, model: str, step: int, wall_time_s: float, place: Place, record: wire.Record) -> None:
+        self._series.setdefault(("step", model), Series()).extend(array("q", [step]), place.file, array("Q", [place.offset]))
+        self._enter_layers(model, record.header["layers"])
+        self._first_logged_s[model] = min(self._first_logged_s.get(model, math.inf), wall_time_s)
         self.ranks = max(self.ranks, len(record.arrays.get("rank_rms", ())))
         self.probed = self.probed or "probe" in record.arrays
         evaluating = record.header.get("evaluating")
         if isinstance(evaluating, list) and evaluating:
             paths = tuple(map(str, evaluating))
-            self.evaluating[step] = self._modes.setdefault(paths, paths)
+            self._evaluating[model, step] = self._modes.setdefault(paths, paths)
         else:
-            self.evaluating.pop(step, None)
+            self._evaluating.pop((model, step), None)
         for session in reversed(self.sessions):
-            if session.place.file == place.file:
+            if session.place.file == place.file and session.model == model:
                 if session.first_step is None:
                     session.first_step = step
                 break
+
+    def _enter_layers(self, model: str, layers: Iterable[object]) -> None:
+        if model:
+            self._model_of.update((str(layer), model) for layer in layers)
 
     def _rank(self, place: Place) -> tuple[int, int]:
         return self._ranks[place.file], place.offset
@@ -233,12 +244,24 @@ class RunIndex:
 
     @property
     def model(self) -> Newest:
-        """The newest model record of any name."""
-        return max(self.models.values(), key=lambda newest: newest.rank, default=Newest())
+        """The newest ``model`` record of any name."""
+        return _newest(self.models)
+
+    @property
+    def session(self) -> Newest:
+        """The newest ``session`` record of any name."""
+        return _newest(self.options)
+
+    def model_names(self) -> list[str]:
+        """Return the names of the models, in the order in which they first ran, those that did not yet last; the only one's may be
+        empty."""
+        return sorted(
+            dict.fromkeys([*self.options, *self.models, *self._first_logged_s]), key=lambda name: self.models.get(name, Newest()).since_s
+        )
 
     def _listed(self, what: str, key: str) -> list[dict[str, Any]]:
-        """Return what the models' records list, one model after the other, in the order in which they first ran."""
-        lists = [newest.header.get(what) for newest in sorted(self.models.values(), key=lambda newest: newest.since_s)]
+        """Return what the models' records list, one model after the other."""
+        lists = [self.models[name].header.get(what) for name in self.model_names() if name in self.models]
         entries = [entry for listed in lists if isinstance(listed, list) for entry in listed]
         return [dict(entry) for entry in entries if isinstance(entry, dict) and isinstance(entry.get(key), str)]
 
@@ -247,10 +270,23 @@ class RunIndex:
         return self._listed("modules", "path")
 
     def layers(self) -> list[dict[str, Any]]:
-        """Return the layers in execution order: the newest models', then those that they lack, by name only."""
+        """Return the layers in execution order: the newest models', then those that they lack, by name only; ``model`` is the name of
+        the model where it has one."""
         layers = self._listed("layers", "name")
         names = {layer["name"] for layer in layers}
-        return layers + [{"name": name} for name in self.table.layers if name not in names]
+        layers += [{"name": name} for name in self.table.layers if name not in names]
+        for layer in layers:
+            if model := self.model_of(layer["name"]):
+                layer["model"] = model
+        return layers
+
+    def model_of(self, layer: str) -> str:
+        """Return the name of the model that a layer is of, empty where it has none."""
+        return self._model_of.get(layer, "")
+
+    def evaluating(self, step: int) -> tuple[str, ...]:
+        """Return the paths of the modules that were in evaluation mode in a step's training forward."""
+        return tuple(path for model in self.names("step") for path in self._evaluating.get((model, step), ()))
 
     def layer_names(self) -> list[str]:
         """Return the names of `layers`."""
@@ -264,20 +300,19 @@ class RunIndex:
         """Return the kinds of record that there are of a layer."""
         return [kind for kind in wire.LAYER_KINDS if (kind, layer) in self._series]
 
-    def layers_with(self, kind: str) -> list[str]:
-        """Return the layers that there are records of a kind of, in the order in which they were first seen."""
-        return [layer for each, layer in self._series if each == kind and layer is not None]
+    def names(self, kind: str) -> list[str]:
+        """Return the layers, or the models, that there are records of a kind of, in the order in which they were first seen."""
+        return [name for each, name in self._series if each == kind]
 
-    def places(self, kind: str, layer: str | None, choose: Callable[[Steps], Indices] | None = None) -> tuple[Steps, list[Place]]:
+    def places(self, kind: str, name: str, choose: Callable[[Steps], Indices] | None = None) -> tuple[Steps, list[Place]]:
         """Return the steps of a tag's records, ascending, and their places.
 
         Args:
+            kind, name: as for `Store.locate`.
             choose: given all steps, returns the indices of those wanted; None: all.
         """
-        if kind == "step":
-            steps, files, offsets = self.table.places()
-        elif (kind, layer) in self._series:
-            steps, files, offsets = self._series[kind, layer].places(self._ranks)
+        if (kind, name) in self._series:
+            steps, files, offsets = self._series[kind, name].places(self._ranks)
         else:
             steps, files, offsets = _NO_PLACES
         if choose is not None:
@@ -286,15 +321,25 @@ class RunIndex:
         return steps, [Place(file, offset) for file, offset in zip(files.tolist(), offsets.tolist(), strict=True)]
 
     def restarts(self) -> list[dict[str, float]]:
-        """Return where the run was started again: the first step logged then, and when."""
-        return [
-            {"step": session.step if session.first_step is None else session.first_step, "wall_time_s": session.wall_time_s}
-            for session in sorted(self.sessions, key=lambda session: session.wall_time_s)
-            if session.wall_time_s > self._first_logged_s
-        ]
+        """Return where the run was started again: the first step logged then, and when; once, where all models were at that step."""
+        found: dict[int, float] = {}
+        for session in sorted(self.sessions, key=lambda session: session.wall_time_s):
+            if session.wall_time_s > self._first_logged_s.get(session.model, math.inf):
+                found.setdefault(session.step if session.first_step is None else session.first_step, session.wall_time_s)
+        return [{"step": step, "wall_time_s": wall_time_s} for step, wall_time_s in found.items()]
 
 
-def _parse(tag: bytes) -> tuple[str, str | None] | None:
+def _newest(known: dict[str, Newest]) -> Newest:
+    return max(known.values(), key=lambda newest: newest.rank, default=Newest())
+
+
+def is_eager(tag: bytes) -> bool:
+    """Say whether `RunIndex.add` must be handed the records of a tag with their events."""
+    parsed = _parse(tag)
+    return parsed is not None and parsed[0] in _EAGER_KINDS
+
+
+def _parse(tag: bytes) -> tuple[str, str] | None:
     try:
         return wire.parse_tag(tag.decode())
     except UnicodeDecodeError:

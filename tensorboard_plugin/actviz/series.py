@@ -227,12 +227,6 @@ class StepTable:
         """Return how many steps were entered, or entered anew, after a sequence number."""
         return int(np.count_nonzero(np.array(self._sequences, dtype=np.int64) > sequence))
 
-    def places(self) -> tuple[Steps, npt.NDArray[np.uint32], npt.NDArray[np.uint64]]:
-        """Return (steps, files, offsets) of the last record of each step, ascending."""
-        rows = self.order()
-        places = np.array(self._places, dtype=np.uint64).reshape(len(rows), 2)[rows]
-        return self.steps(rows), places[:, 0].astype(np.uint32), places[:, 1]
-
     def steps(self, rows: Indices) -> Steps:
         """Return the steps of rows."""
         return np.array(self._steps, dtype=np.int64)[rows]

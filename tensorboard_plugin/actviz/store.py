@@ -18,7 +18,7 @@ from tensorboard_plugin.actviz.changes import ChangeLog, Changes
 from tensorboard_plugin.actviz.eventfile import EventFile, Found, Notice, ReplacedFileError
 from tensorboard_plugin.actviz.logdir import RunFiles, find_runs
 from tensorboard_plugin.actviz.records import Location, RecordReader, size_bytes
-from tensorboard_plugin.actviz.runindex import EAGER_TAGS, Clock, RunIndex
+from tensorboard_plugin.actviz.runindex import Clock, RunIndex, is_eager
 from tensorboard_plugin.actviz.series import EVERYTHING, Indices, Place, Span, Steps, thinned, within
 
 POLL_INTERVAL_S = 1.0
@@ -185,7 +185,7 @@ class Store:
             if path not in known:
                 with self._lock:
                     known[path] = run.index.add_path(path)
-                run.files.append(EventFile(path, wire.TAG_PREFIX.encode(), EAGER_TAGS))
+                run.files.append(EventFile(path, wire.TAG_PREFIX.encode(), is_eager))
         for path in paths:
             self._scan_file(run, known[path])
 
@@ -256,22 +256,23 @@ class Store:
 
     # Reading records
 
-    def locate(
-        self, run: str, kind: str, layer: str | None, choose: Callable[[Steps], Indices] | None = None
-    ) -> tuple[Steps, list[Location]]:
+    def locate(self, run: str, kind: str, name: str, choose: Callable[[Steps], Indices] | None = None) -> tuple[Steps, list[Location]]:
         """Return the steps at which a kind of record was logged, ascending, and where each lies.
 
         Args:
+            kind: one of `wire.LAYER_KINDS` or `wire.RUN_KINDS`.
+            name: of the layer; or of the model, empty where it has none.
             choose: given all steps, returns the indices of those wanted; None: all.
 
         Raises:
             NotLoggedError: no such run or layer.
         """
+        of_layer = kind in wire.LAYER_KINDS
         with self.run(run) as index:
-            if layer is not None and not index.has_layer(layer):
-                raise NotLoggedError("no_layer", f"No layer={layer!r} in run={run!r}")
-            steps, places = index.places(kind, layer, choose)
-            tag = wire.run_tag(kind) if layer is None else wire.layer_tag(kind, layer)
+            if of_layer and not index.has_layer(name):
+                raise NotLoggedError("no_layer", f"No layer={name!r} in run={run!r}")
+            steps, places = index.places(kind, name, choose)
+            tag = wire.layer_tag(kind, name) if of_layer else wire.run_tag(kind, name)
             locations = [
                 Location(run, index.paths[place.file], place.offset, tag.encode(), step, f"{index.epoch}.{place.file}.{place.offset}")
                 for step, place in zip(steps.tolist(), places, strict=True)
@@ -312,7 +313,7 @@ class Store:
         self,
         run: str,
         kind: str,
-        layer: str | None,
+        name: str,
         span: Span = EVERYTHING,
         most: int = limits.RECORDS,
         only: Sequence[str] | None = None,
@@ -322,6 +323,7 @@ class Store:
         Where there are more, they are evenly chosen; see `series.thinned`.
 
         Args:
+            kind, name: as for `locate`.
             most: records wanted, at least 2.
             only: names of the arrays wanted; None: all.
 
@@ -337,7 +339,7 @@ class Store:
             logged = len(inside)
             return inside[thinned(logged, most)]
 
-        _, locations = self.locate(run, kind, layer, choose)
+        _, locations = self.locate(run, kind, name, choose)
         return logged, self.decoded(self.fitting(locations, only), only)
 
     def fitting(self, locations: list[Location], only: Sequence[str] | None = None) -> list[Location]:

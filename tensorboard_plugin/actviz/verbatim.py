@@ -27,11 +27,18 @@ def attention(store: Store, request: Request) -> Response:
 
 
 def inputs(store: Store, request: Request) -> Response:
-    run, step = parameters.text(request, "run"), parameters.step(request)
-    _, locations = store.locate(run, "inputs", None, lambda steps: within(steps, (EVERYTHING[0], step))[-1:])
+    run, model, step = parameters.text(request, "run"), parameters.text(request, "model", ""), parameters.step(request)
+    locations = inputs_at(store, run, model, step)
     if not locations:
-        raise NotLoggedError("no_data", f"No inputs for run={run!r} at or before step={step}")
+        with store.run(run) as index:
+            models = ", ".join(map(repr, index.model_names()))
+        raise NotLoggedError("no_data", f"No inputs for run={run!r}, model={model!r} at or before step={step}; its models: {models}")
     return _record(store, request, locations[0])
+
+
+def inputs_at(store: Store, run: str, model: str, step: int) -> list[Location]:
+    """Return where the record of the inputs lies that are in force at a step, at most one."""
+    return store.locate(run, "inputs", model, lambda steps: within(steps, (EVERYTHING[0], step))[-1:])[1]
 
 
 def logged_at(store: Store, request: Request, kind: str) -> Location:

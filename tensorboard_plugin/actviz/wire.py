@@ -1,8 +1,8 @@
 """The event format, defined once and imported by the logging and by the viewing side.
 
-A record is one ``Event`` with one ``Summary.Value``: its tag says what it is (`parse_tag`), its tensor is one
-string, a *container* (`pack`, `unpack`). The HTTP routes answer with the same container, so that a browser and
-Python read one format.
+A record is one ``Event`` with one ``Summary.Value``: its tag says what it is, and of which layer, or of which of several models
+(`parse_tag`); its tensor is one string, a *container* (`pack`, `unpack`). The HTTP routes answer with the same container, so that a
+browser and Python read one format.
 
 Container, little endian::
 
@@ -123,11 +123,15 @@ class Record:
     arrays: dict[str, Array]
 
 
-def run_tag(kind: str) -> str:
-    """Return the tag of a record that belongs to the run as a whole: ``run_tag("step") == "actviz/step"``."""
+def run_tag(kind: str, model: str = "") -> str:
+    """Return the tag of a record that belongs to a run, or to one of several models that write to it, by its name.
+
+    >>> run_tag("step"), run_tag("step", "generator")
+    ('actviz/step', 'actviz/step/generator')
+    """
     if kind not in RUN_KINDS:
         raise WireError(f"no such kind of run record: {kind!r}; one of {', '.join(RUN_KINDS)}")
-    return TAG_PREFIX + kind
+    return f"{TAG_PREFIX}{kind}/{model}" if model else TAG_PREFIX + kind
 
 
 def layer_tag(kind: str, layer: str) -> str:
@@ -168,14 +172,15 @@ def layer_of_slice(name: str) -> str:
     return name.partition(_SLICE)[0]
 
 
-def parse_tag(tag: str) -> tuple[str, str | None] | None:
-    """Return (kind, layer or None), or None for a tag that is not ours or of a kind that a later version added."""
+def parse_tag(tag: str) -> tuple[str, str] | None:
+    """Return (kind, name of the layer or model, empty where it has none), or None for a tag that is not ours or of a kind that a later
+    version added."""
     if not tag.startswith(TAG_PREFIX):
         return None
-    kind, slash, layer = tag[len(TAG_PREFIX) :].partition("/")
-    if slash:
-        return (kind, layer) if kind in LAYER_KINDS else None
-    return (kind, None) if kind in RUN_KINDS else None
+    kind, slash, name = tag[len(TAG_PREFIX) :].partition("/")
+    if kind in LAYER_KINDS:
+        return (kind, name) if slash else None
+    return (kind, name) if kind in RUN_KINDS and bool(slash) == bool(name) else None
 
 
 def deflate(data: bytes | memoryview) -> bytes:

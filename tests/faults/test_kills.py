@@ -34,8 +34,7 @@ def test_what_was_flushed_before_a_kill_is_there_afterwards_whole(tmp_path: Path
         with store.run(run) as index:
             assert index.notices() == [], run
         for kind in ("step", "layer", "maps"):
-            layer = None if kind == "step" else "1"
-            steps, locations = store.locate(run, kind, layer)
+            steps, locations = store.locate(run, kind, "" if kind == "step" else "1")
             assert set(range(last + 1)) <= set(steps.tolist()), (run, kind)
             for location in locations:
                 record = store.record(location)

@@ -19,7 +19,7 @@ _RANK_ARRAYS = ("rank_rms", "rank_nonfinite")
 def history_of(store: Store, run: str, span: Span = EVERYTHING) -> History:
     """Return a run's history over the logged steps of a span.
 
-    What each process saw, and the probe, come from at most `limits.RECORDS` of the ``step`` records, evenly chosen.
+    What each process saw, and the probe, come from at most `limits.RECORDS` of each model's ``step`` records, evenly chosen.
 
     Raises:
         NotLoggedError: no such run.
@@ -33,13 +33,12 @@ def history_of(store: Store, run: str, span: Span = EVERYTHING) -> History:
         steps = table.steps(rows)
         names = [layer.name for layer in layers]
         statistics = {name: table.statistic(name, rows, names) for name in STATISTICS}
-        evaluating = [index.evaluating.get(step, ()) for step in steps.tolist()]
-        in_records = index.probed or index.ranks
+        evaluating = [index.evaluating(step) for step in steps.tolist()]
+        models = index.names("step") if index.probed or index.ranks else []
     probe: dict[str, Array] = {}
     ranks: list[Array] = [np.empty((0, len(layers), len(steps)))] * 2
-    if in_records:
-        _, records = store.over_steps(run, "step", None, span)
-        probe, ranks = _of_records(records, names, steps)
+    if models:
+        probe, ranks = _of_records([each for model in models for each in store.over_steps(run, "step", model, span)[1]], names, steps)
     return History(layers, steps, statistics, probe, ranks[0], ranks[1], evaluating)
 
 
@@ -68,8 +67,8 @@ def thresholds_of(store: Store, run: str, given: Mapping[str, float]) -> tuple[T
         NotLoggedError: no such run.
     """
     with store.run(run) as index:
-        logged = index.session.header.get("health")
-    chosen = {name: value for name, value in logged.items() if name in NAMES} if isinstance(logged, dict) else {}
+        logged = [each.header.get("health") for each in sorted(index.options.values(), key=lambda newest: newest.rank)]
+    chosen = {name: value for each in logged if isinstance(each, dict) for name, value in each.items() if name in NAMES}
     try:
         own = Thresholds(**chosen)
     except ValueError:  # of a version with other bounds
@@ -95,8 +94,10 @@ def _of_records(records: Iterable[tuple[int, wire.Record]], names: list[str], st
         for name in _RANK_ARRAYS:
             values = record.arrays.get(name)
             if values is not None and values.ndim == 2 and values.shape[1] == len(layers):
-                whole = np.full((len(values), len(names)), np.nan)
-                whole[:, known[kept]] = values[:, kept]
+                of_others = ranks[name].get(column, np.empty((0, len(names))))  # of the other models at that step
+                whole = np.full((max(len(values), len(of_others)), len(names)), np.nan)
+                whole[: len(of_others)] = of_others
+                whole[: len(values), known[kept]] = values[:, kept]
                 ranks[name][column] = whole
     return dict(zip(wire.PROBE, probe, strict=True)), [_stacked(found, len(names), len(steps)) for found in ranks.values()]
 

@@ -281,7 +281,7 @@ def test_eager_records_come_with_their_event_or_a_notice(tmp_path: Path) -> None
     damaged[-6] ^= 1
     path = tmp_path / "tfevents"
     path.write_bytes(eventfile.frame(small) + eventfile.frame(large) + bytes(damaged) + eventfile.frame(ours(4, 20, "b")))
-    file = eventfile.EventFile(str(path), PREFIX, [b"actviz/maps/a"])
+    file = eventfile.EventFile(str(path), PREFIX, b"actviz/maps/a".__eq__)
     found = file.scan()
     assert [(each.tag, each.step, each.wall_time_s, each.event) for each in found.eager] == [
         (b"actviz/maps/a", 1, 1.25, small),

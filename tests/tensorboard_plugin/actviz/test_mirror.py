@@ -52,7 +52,7 @@ class Mirrored:
         found = self.provider.read_blob_sequences(RequestContext(), experiment_id="", plugin_name="actviz", downsample=1 << 20)
         return [datum.step for datum in found["run"][tag]]
 
-    def shown(self, kind: str, layer: str | None) -> dict[int, Any]:
+    def shown(self, kind: str, layer: str) -> dict[int, Any]:
         _, locations = self.store.locate("run", kind, layer)
         return {location.step: self.store.record(location) for location in locations}
 
@@ -68,7 +68,7 @@ def test_what_the_provider_holds_is_shown_as_it_was_logged(mirrored: Mirrored) -
     mirrored.write(*range(0, 60, 3))
     mirrored.refresh()
     assert mirrored.store.runs() == ["run"]
-    for kind, layer, tag in (("maps", "a", "actviz/maps/a"), ("layer", "b", "actviz/layer/b"), ("step", None, "actviz/step")):
+    for kind, layer, tag in (("maps", "a", "actviz/maps/a"), ("layer", "b", "actviz/layer/b"), ("step", "", "actviz/step")):
         shown = mirrored.shown(kind, layer)
         assert len(shown) == KEPT
         assert list(shown) == sorted(mirrored.held(tag))

@@ -90,9 +90,10 @@ def test_model_lists_the_layers_in_execution_order_and_those_it_lacks(tmp_path: 
     assert [layer["name"] for layer in answer["layers"]] == [*NAMES, "surprise"]
     assert answer["layers"][0]["shape"] == [64, 16, 26, 26]
     assert answer["layers"][-1] == {"name": "surprise", "records": ["layer", "maps"]}
-    assert (answer["model"], answer["step"]) == ("DigitsCNN", 3)
-    assert answer["session"]["source"] == "probe"
-    assert "version" not in answer["session"]
+    (described,) = answer["models"]
+    assert (described["name"], described["model"], described["step"]) == ("", "DigitsCNN", 3)
+    assert described["session"]["source"] == "probe"
+    assert "version" not in described["session"]
 
 
 @pytest.mark.parametrize("stat", STATISTICS)

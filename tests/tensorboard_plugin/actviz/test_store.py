@@ -407,12 +407,13 @@ def test_of_two_models_in_one_run_both_are_described_the_first_one_first(tmp_pat
     for at, step, name in ((2.0, 0, "d"), (1.0, 0, "g"), (9.0, 5, "g")):
         writer.wall_time_s = at
         layer = {"name": f"{name}.fc", "shape": [step]}
-        writer.run_record("model", step, {"model": "Net", "name": name, "layers": [layer], "modules": [{"path": name}]})
+        writer.run_record("model", step, {"model": "Net", "layers": [layer], "modules": [{"path": name}]}, model=name)
     writer.flush()
     with opened(tmp_path).run("run") as index:
-        assert index.layers() == [{"name": "g.fc", "shape": [5]}, {"name": "d.fc", "shape": [0]}]
+        assert index.layers() == [{"name": "g.fc", "shape": [5], "model": "g"}, {"name": "d.fc", "shape": [0], "model": "d"}]
         assert index.modules() == [{"path": "g"}, {"path": "d"}]
-        assert (index.model.step, index.model.header["name"]) == (5, "g")
+        assert index.model_names() == ["g", "d"]
+        assert index.model.step == 5
 
 
 def test_a_newer_format_is_named_and_the_rest_is_shown(tmp_path: Path, writer: RunWriter, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,13 +114,13 @@ def test_a_layers_tag_parses_to_the_layer(kind: str, layer: str) -> None:
     assert wire.parse_tag(wire.layer_tag(kind, layer)) == (kind, layer)
 
 
-@pytest.mark.parametrize("kind", wire.RUN_KINDS)
-def test_a_runs_tag_parses_to_its_kind(kind: str) -> None:
-    assert wire.parse_tag(wire.run_tag(kind)) == (kind, None)
+@given(st.sampled_from(wire.RUN_KINDS), st.text())
+def test_a_runs_tag_parses_to_its_kind_and_model(kind: str, model: str) -> None:
+    assert wire.parse_tag(wire.run_tag(kind, model)) == (kind, model)
 
 
 @pytest.mark.parametrize(
-    "tag", ["", "actviz", "actviz/", "actviz/later", "actviz/later/conv1", "actviz/step/conv1", "loss", "activations/conv1"]
+    "tag", ["", "actviz", "actviz/", "actviz/later", "actviz/later/conv1", "actviz/step/", "loss", "activations/conv1"]
 )
 def test_other_tags_parse_to_none(tag: str) -> None:
     assert wire.parse_tag(tag) is None
