@@ -231,8 +231,9 @@ export async function fetchHeads(run: string, layer: string, signal?: AbortSigna
   };
 }
 
-export async function fetchInputs(run: string, step: number, signal?: AbortSignal): Promise<Inputs> {
-  const container = await getContainer("inputs", { run, step }, signal);
+/** The samples in force at a step, of a model by its name. */
+export async function fetchInputs(run: string, model: string, step: number, signal?: AbortSignal): Promise<Inputs> {
+  const container = await getContainer("inputs", { run, model, step }, signal);
   return {
     ...asMaps(container),
     labels: container.header.labels as string[] | null,
@@ -241,9 +242,17 @@ export async function fetchInputs(run: string, step: number, signal?: AbortSigna
   };
 }
 
-/** CKA, layer x layer at a step, or step x step of a layer, at most `columns` of them. */
+/** CKA, layer x layer of a model at a step, or step x step of a layer, at most `columns` of them. */
 export async function fetchSimilarity(
-  of: { run: string; otherRun?: string; step?: number; layer?: string; columns?: number; estimator: Estimator },
+  of: {
+    run: string;
+    otherRun?: string;
+    model?: string;
+    step?: number;
+    layer?: string;
+    columns?: number;
+    estimator: Estimator;
+  },
   signal?: AbortSignal,
 ): Promise<Similarity> {
   const { otherRun, ...rest } = of;
@@ -252,6 +261,7 @@ export async function fetchSimilarity(
   return {
     run: of.run,
     otherRun: otherRun ?? of.run,
+    model: of.model ?? "",
     step: of.step ?? null,
     layer: of.layer ?? null,
     estimator: of.estimator,

@@ -192,3 +192,13 @@ export const layers = computed<LayerInfo[]>(() => {
   return [...found.values()];
 });
 export const layerInfo = computed(() => layers.value.find((info) => info.name === layer.value) ?? null);
+/** Name of the model that the chosen layer is of; empty where it has none. */
+export const modelInView = computed(() => (layerInfo.value ?? layers.value[0])?.model ?? "");
+/** Name of the model that a run's layer is of; empty where it has none. */
+export function modelOf(run: string, name: string | null): string {
+  return models.value[run]?.layers.find((info) => info.name === name)?.model ?? "";
+}
+/** A run's layers of the model in view, in execution order. */
+export function layersInView(run: string | null): LayerInfo[] {
+  return (models.value[run ?? ""]?.layers ?? []).filter((info) => (info.model ?? "") === modelInView.value);
+}

@@ -69,6 +69,18 @@ export interface LayerInfo {
   records?: string[];
   /** Of a volume, the slices whose maps are logged besides the middle one's. */
   slices?: number[];
+  /** Name of its model, where that has one. */
+  model?: string;
+}
+
+/** One of the models that write to a run; the only one's name may be empty. */
+export interface WatchedModel {
+  name: string;
+  /** Its class. */
+  model: string | null;
+  step: number | null;
+  /** Versions and options of its newest `watch`. */
+  session: Record<string, unknown>;
 }
 
 export interface ModuleInfo {
@@ -80,14 +92,11 @@ export interface ModuleInfo {
 export interface Model {
   run: string;
   revision: string;
-  step: number | null;
-  model: string | null;
+  models: WatchedModel[];
   layers: LayerInfo[];
   modules: ModuleInfo[];
-  /** The places with attention weights. */
   /** Places with attention weights. */
   attention: string[];
-  session: Record<string, unknown>;
 }
 
 /** Columns that steps were gathered into: of each, the first and the last step, and how many. */
@@ -209,6 +218,8 @@ export enum GramState {
 export interface Similarity {
   run: string;
   otherRun: string;
+  /** Whose layers are compared; empty where it has no name, and in step x step. */
+  model: string;
   /** The step of layer x layer; null: `layer`'s step x step. */
   step: number | null;
   layer: string | null;

@@ -1,7 +1,18 @@
 // One input on its way through the network at one step: a score, read downwards, a row a layer, channels as columns.
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import { focusedRun, layer, layerStops, mainWidth, models, scaleMode, sideBySide, toggledBlocks } from "../state";
-import type { Model } from "../types";
+import {
+  focusedRun,
+  layer,
+  layerStops,
+  layersInView,
+  mainWidth,
+  modelInView,
+  models,
+  scaleMode,
+  sideBySide,
+  toggledBlocks,
+} from "../state";
+import type { LayerInfo, Model } from "../types";
 import { scoreEntries } from "./propagation/blocks";
 import { useInputsInView, usePicture } from "./propagation/data";
 import { dataFlow, hasNode, INPUT_ROW } from "./propagation/flow";
@@ -25,21 +36,23 @@ const AROUND = 300;
 export function PropagationView({ available }: { available: number }) {
   const run = focusedRun.value;
   const model = run === null ? undefined : models.value[run];
-  if (run === null || model === undefined || model.layers.length === 0) return <p class="no-match">Reading the run.</p>;
-  return <Score key={run} run={run} model={model} available={available} />;
+  const name = modelInView.value;
+  const layers = useMemo(() => layersInView(run), [run, model, name]);
+  if (run === null || model === undefined || layers.length === 0) return <p class="no-match">Reading the run.</p>;
+  return <Score key={`${run} ${name}`} run={run} model={model} layers={layers} available={available} />;
 }
 
-function option(model: Model, name: string, otherwise: number): number {
-  const given = model.session[name];
+/** An option that the `watch` of the model in view was given. */
+function option({ models }: Model, name: string, otherwise: number): number {
+  const given = models.find((each) => each.name === modelInView.value)?.session[name];
   return typeof given === "number" && given > 0 ? given : otherwise;
 }
 
 /** The samples whose maps are kept: those of the inputs, else those of a layer's maps. */
-function useSamples(run: string, model: Model) {
+function useSamples(run: string, layers: readonly LayerInfo[]) {
   const inputs = useInputsInView();
   const needed = inputs !== null && inputs.samples.length === 0;
-  const pictured =
-    model.layers.find((info) => info.layout === "channels" || info.layout === "sequence") ?? model.layers[0];
+  const pictured = layers.find((info) => info.layout === "channels" || info.layout === "sequence") ?? layers[0];
   const { shown } = usePicture(run, needed ? (pictured?.name ?? null) : null);
   const last = useRef<readonly number[]>([]);
   const found = needed ? shown?.maps.samples : inputs?.samples;
@@ -49,9 +62,16 @@ function useSamples(run: string, model: Model) {
   return { inputs, pictures: pictures.current, ids: last.current };
 }
 
-function Score({ run, model, available }: { run: string; model: Model; available: number }) {
-  const { layers } = model;
-  const { inputs, pictures, ids } = useSamples(run, model);
+interface ScoreProps {
+  run: string;
+  model: Model;
+  /** Those of the model in view. */
+  layers: readonly LayerInfo[];
+  available: number;
+}
+
+function Score({ run, model, layers, available }: ScoreProps) {
+  const { inputs, pictures, ids } = useSamples(run, layers);
   const entries = useMemo(
     () => scoreEntries(layers, model.attention, toggledBlocks.value),
     [layers, model.attention, toggledBlocks.value],
@@ -85,7 +105,8 @@ function Score({ run, model, available }: { run: string; model: Model; available
 
   useEffect(() => unfoldAround(entries, layer.value), [layer.value]);
   useLayoutEffect(() => {
-    layerStops.value = entries.filter(hasNode).map((entry) => entry.info.name);
+    const others = model.layers.filter((info) => !layers.includes(info)); // of another model, which comes into view with them
+    layerStops.value = [...entries.filter(hasNode), ...others.map((info) => ({ info }))].map(({ info }) => info.name);
     pulseRows.value = [INPUT_ROW, ...entries.flatMap((entry, index) => (hasNode(entry) ? [index] : []))];
   }, [entries]);
   useEffect(

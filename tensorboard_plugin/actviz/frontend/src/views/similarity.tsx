@@ -2,6 +2,7 @@
 import { setFocus } from "../actions";
 import { css, lut } from "../colour";
 import { Swatch } from "../components/frame";
+import { ModelChooser } from "../components/models";
 import { LOWEST_COLOUR } from "../similarity";
 import { comparison, dark, estimator, focus, focusedRun, layer, mainWidth, models, sample, shownRuns } from "../state";
 import type { Estimator } from "../types";
@@ -19,9 +20,10 @@ const WIDE = 1000;
 export function SimilarityControls() {
   const shown = shownRuns.value;
   const run = focusedRun.value;
-  if (run === null || shown.every((each) => comparable(each.run).length === 0)) return null;
+  if (run === null || shown.every((each) => comparable(each.run).length === 0)) return <ModelChooser />;
   return (
     <>
+      <ModelChooser />
       <Estimators />
       <Legend />
       <SampleChooser run={run} />

@@ -12,7 +12,7 @@ import {
 import { type MapsKey, mapsCache } from "../../cache";
 import { useFetched } from "../../components/frame";
 import { type Side, sideA, sideB } from "../../sides";
-import { layer, matchChannels, models, rankBy, timelines } from "../../state";
+import { layer, matchChannels, modelOf, models, rankBy, timelines } from "../../state";
 import { indexOfStep } from "../../stats";
 import type { Channels, Differences, Histograms, Inputs, LayerStats, Maps, Matching } from "../../types";
 import { useAwaited } from "../awaited";
@@ -65,11 +65,12 @@ function remember<T>(kept: Map<string, T>, name: string, make: () => T): T {
 }
 
 /** The inputs of these maps: a probe's hold until the run is started again, a batch's for its step. */
-function inputsOf({ run, step, wallTime_s }: MapsKey, maps: Maps): Promise<Inputs | null> {
+function inputsOf({ run, layer: of, step, wallTime_s }: MapsKey, maps: Maps): Promise<Inputs | null> {
+  const model = modelOf(run, of);
   const restarts = timelines.value[run]?.restarts.filter((each) => each.wall_time_s <= wallTime_s).length ?? 0;
-  const name = JSON.stringify([run, maps.source === "probe" ? `probe ${restarts}` : [step, wallTime_s]]);
+  const name = JSON.stringify([run, model, maps.source === "probe" ? `probe ${restarts}` : [step, wallTime_s]]);
   return remember(inputsKept, name, () =>
-    fetchInputs(run, step).catch((error: unknown) => {
+    fetchInputs(run, model, step).catch((error: unknown) => {
       if (error instanceof ApiError && error.code === "no_data") return null;
       inputsKept.delete(name);
       throw error;

@@ -10,7 +10,7 @@ export function AttentionView({ place, available }: { place: string; available: 
   // A locked scale is known only with the heads over the steps: no picture on another scale before that.
   const locked = scaleLocked.value;
   const shown = heads === null && headsError === null && locked ? null : fetched;
-  const inputs = useInputsAt(focusedRun.value, shown?.step ?? null, shown?.attention.source ?? null);
+  const inputs = useInputsAt(focusedRun.value, layer.value, shown?.step ?? null, shown?.attention.source ?? null);
   const at =
     shown === null ? 0 : (shown.attention.samples[Math.min(sample.value, shown.attention.samples.length - 1)] ?? 0);
   const spare = Math.max(0, available - 668);

@@ -10,6 +10,7 @@ import { unitedLimits } from "../../maps";
 import {
   focusedRun,
   layer,
+  modelOf,
   models,
   type Quantity,
   referenceStep,
@@ -223,12 +224,25 @@ export function useHeads(place: string | null): { heads: Heads | null; error: st
 
 /** The samples that these maps are of: the probe, once a run; or the training batch of their step. */
 export function useInputs(shown: ShownMaps | null): Inputs | null {
-  return useInputsAt(shown?.key.run ?? null, shown?.key.step ?? null, shown?.maps.source ?? null);
+  return useInputsAt(
+    shown?.key.run ?? null,
+    shown?.key.layer ?? null,
+    shown?.key.step ?? null,
+    shown?.maps.source ?? null,
+  );
 }
 
-/** The samples that are shown at a step, by their source. */
-export function useInputsAt(run: string | null, at: number | null, source: Maps["source"] | null): Inputs | null {
-  const key = run === null || at === null ? null : JSON.stringify([run, source === "probe" ? "probe" : at]);
-  const { data, key: answered } = useFetched<Inputs>(key, (signal) => fetchInputs(run as string, at as number, signal));
+/** The samples that are shown of a layer at a step, by their source. */
+export function useInputsAt(
+  run: string | null,
+  name: string | null,
+  at: number | null,
+  source: Maps["source"] | null,
+): Inputs | null {
+  const model = run === null ? "" : modelOf(run, name);
+  const key = run === null || at === null ? null : JSON.stringify([run, model, source === "probe" ? "probe" : at]);
+  const { data, key: answered } = useFetched<Inputs>(key, (signal) =>
+    fetchInputs(run as string, model, at as number, signal),
+  );
   return answered === key ? data : null;
 }

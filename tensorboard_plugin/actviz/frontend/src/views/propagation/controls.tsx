@@ -1,6 +1,7 @@
 // The Propagation view's controls in the title line.
 
 import { Chooser } from "../../components/chooser";
+import { ModelChooser } from "../../components/models";
 import { type ChannelChoice, channelChoice, type ScaleMode, scaleLocked, scaleMode } from "../../state";
 import { FocusRun, ScaleChooser } from "../layer/controls";
 
@@ -17,6 +18,7 @@ const ownScale = {
 export function PropagationControls() {
   return (
     <>
+      <ModelChooser />
       <Chooser<ChannelChoice>
         label="Channels"
         testid="channel-choice"

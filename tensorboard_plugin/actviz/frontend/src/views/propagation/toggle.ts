@@ -1,7 +1,7 @@
 // Folding and unfolding blocks.
 import { batch } from "@preact/signals";
 import { chooseLayer, openLayer } from "../../actions";
-import { focusedRun, layer, models, toggledBlocks } from "../../state";
+import { focusedRun, layer, layersInView, toggledBlocks } from "../../state";
 import { type Entry, scoreEntries } from "./blocks";
 
 /** Folds an open block, and unfolds a folded one; a chosen layer that would go out of sight gives way to the block's last. */
@@ -9,8 +9,8 @@ export function toggleBlock(block: string): void {
   const before = toggledBlocks.value;
   batch(() => {
     toggledBlocks.value = before.includes(block) ? before.filter((each) => each !== block) : [...before, block];
-    const layers = models.value[focusedRun.value ?? ""]?.layers ?? [];
-    const home = foldedAround(scoreEntries(layers, [], toggledBlocks.value), layer.value);
+    const entries = scoreEntries(layersInView(focusedRun.value), [], toggledBlocks.value);
+    const home = foldedAround(entries, layer.value);
     if (home !== null) chooseLayer(home.info.name);
   });
 }
@@ -29,8 +29,7 @@ export function unfoldAround(entries: readonly Entry[], name: string | null): vo
 
 /** What a second click on the chosen row does, and Enter: unfolds its block, or opens the layer's own view. */
 export function openChosen(): void {
-  const layers = models.value[focusedRun.value ?? ""]?.layers ?? [];
-  const folded = scoreEntries(layers, [], toggledBlocks.value).find(
+  const folded = scoreEntries(layersInView(focusedRun.value), [], toggledBlocks.value).find(
     (entry) => entry.kind === "folded" && entry.info.name === layer.value,
   );
   if (folded?.block != null) toggleBlock(folded.block);

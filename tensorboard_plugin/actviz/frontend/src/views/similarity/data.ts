@@ -1,7 +1,7 @@
 // What the Similarity view shows, fetched: the newest wish is asked next, one request at a time a panel, and the last answers are kept.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { fetchInputs, fetchProjection, fetchSimilarity } from "../../api";
-import { connectionError, models, timelines } from "../../state";
+import { connectionError, layersInView, modelInView, timelines } from "../../state";
 import { indexOfStep } from "../../stats";
 import type { Estimator, Inputs, LayerInfo, Projection, Similarity } from "../../types";
 
@@ -107,6 +107,7 @@ export function useLatest<Query, Answer>(answers: Answers<Query, Answer>, query:
 export interface SimilarityQuery {
   run: string;
   otherRun?: string;
+  model?: string;
   step?: number;
   layer?: string;
   columns?: number;
@@ -135,20 +136,21 @@ export function revisionOf(run: string): string {
   return timelines.value[run]?.revision ?? "";
 }
 
-/** The layers of a run that have Gram matrices, in execution order. */
+/** The layers of the model in view that have Gram matrices in a run, in execution order. */
 export function comparable(run: string): LayerInfo[] {
-  return (models.value[run]?.layers ?? []).filter((info) => info.records?.includes("gram"));
+  return layersInView(run).filter((info) => info.records?.includes("gram"));
 }
 
-const probes = new Answers(async (query: { run: string; step: number }) => ({
-  run: query.run,
-  inputs: await fetchInputs(query.run, query.step),
+const probes = new Answers(async (query: { run: string; model: string; step: number }) => ({
+  ...query,
+  inputs: await fetchInputs(query.run, query.model, query.step),
 }));
 
-/** The probe's samples and labels, as the newest record of a run has them. */
+/** The samples and labels of the probe of the model in view, as the newest record of a run has them. */
 export function useProbe(run: string | null): Inputs | null {
   const steps = run === null ? undefined : timelines.value[run]?.steps;
   const last = steps?.[steps.length - 1];
-  const { shown } = useLatest(probes, run === null || last === undefined ? null : { run, step: last });
-  return shown !== null && shown.run === run ? shown.inputs : null;
+  const model = modelInView.value;
+  const { shown } = useLatest(probes, run === null || last === undefined ? null : { run, model, step: last });
+  return shown !== null && shown.run === run && shown.model === model ? shown.inputs : null;
 }

@@ -6,7 +6,17 @@ import { ApiError } from "../../api";
 import type { MatrixCells } from "../../draw/matrix";
 import { formatCount } from "../../format";
 import { adviceOn, extremePairs, formatCka, LOWEST_COLOUR } from "../../similarity";
-import { comparison, estimator, layer, pairLayer, type RunLetter, referenceStep, step, stepsInView } from "../../state";
+import {
+  comparison,
+  estimator,
+  layer,
+  modelInView,
+  pairLayer,
+  type RunLetter,
+  referenceStep,
+  step,
+  stepsInView,
+} from "../../state";
 import { indexOfStep } from "../../stats";
 import { GramState, type Similarity } from "../../types";
 import { comparable, loggedAt, revisionOf, type SimilarityQuery, similarities, useLatest } from "./data";
@@ -53,7 +63,8 @@ function layersQuery({ one, other }: Pick<PanelProps, "one" | "other">, at: numb
   const logged = [loggedAt(one.run, at), loggedAt(other.run, at)] as const;
   if (at === null || logged[0] === null || logged[1] === null || comparable(other.run).length === 0) return null;
   const otherRun = one.run === other.run ? {} : { otherRun: other.run };
-  return { run: one.run, ...otherRun, step: at, estimator: estimator.value, logged: [logged[0], logged[1]] };
+  const model = modelInView.value;
+  return { run: one.run, ...otherRun, model, step: at, estimator: estimator.value, logged: [logged[0], logged[1]] };
 }
 
 /** Asks for the comparisons of the steps round one, one after the other, until what it returns is called. */
@@ -96,7 +107,7 @@ export function LayersPanel(props: PanelProps) {
   const absent = absentSide(props);
   if (absent !== null) return <Words {...props} title={title} words={absent} />;
   if (error !== null) return <Words {...props} title={title} words={wordsOf(error, props)} />;
-  if (shown === null || !isOf(shown, props))
+  if (shown === null || shown.model !== modelInView.value || !isOf(shown, props))
     return <Words {...props} title={title} words={waiting ? "Comparing." : ""} />;
   if (shown.sameInputs === false)
     return (
