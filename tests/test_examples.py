@@ -37,6 +37,15 @@ def test_an_existing_writer_needs_one_line_and_keeps_one_event_file(tmp_path: Pa
     ]
 
 
+def test_a_gan_logs_both_models_each_with_its_own_inputs(tmp_path: Path) -> None:
+    example("gan.py", "--logdir", str(tmp_path), "--steps", "21")
+    (run,) = actviz_tb.read(tmp_path).runs
+    assert run.steps.tolist() == [0, 10, 20]
+    assert [layer.partition(".")[0] for layer in run.layers] == ["generator"] * 9 + ["discriminator"] * 6
+    assert run.inputs(model="generator").maps.values.shape[:2] == (8, 16)
+    assert run.inputs(model="discriminator").labels == tuple("01234567")
+
+
 def test_the_demo_says_how_to_see_it(tmp_path: Path) -> None:
     arguments = ("--logdir", str(tmp_path / "my runs"), "--epochs", "1", "--learning-rates", "0.05")
     said = example("digits_cnn.py", *arguments).splitlines()
