@@ -131,6 +131,19 @@ def test_a_run_that_both_resume_shows_one_restart(tmp_path: Path) -> None:
     assert [restart["step"] for restart in timeline["restarts"]] == [STEPS]
 
 
+def test_a_restart_is_at_the_first_step_that_its_own_model_logs(tmp_path: Path) -> None:
+    counts, moments = np.ones((1, len(wire.COUNTS)), np.int64), np.ones((1, len(wire.MOMENTS)), np.float32)
+    for file, at, first in (("events.out.tfevents.1", 0, {"a": 0, "b": 0}), ("events.out.tfevents.2", 3, {"a": 10, "b": 20})):
+        writer = RunWriter(tmp_path / "run", file, wall_time_s=1e9 + at)
+        for model in first:
+            writer.run_record("session", at, {}, model=model)
+        for model, step in first.items():
+            writer.wall_time_s += 1
+            writer.run_record("step", step, {"layers": [f"{model}.fc"]}, {"counts": counts, "moments": moments}, model=model)
+        writer.close()
+    assert [restart["step"] for restart in Site(tmp_path).json("timeline", run="run")["restarts"]] == [10, 20]
+
+
 def test_thresholds_are_those_that_one_of_them_was_given(tmp_path: Path) -> None:
     writer = RunWriter(tmp_path / "run")
     for model, health in (("a", {"jump": 8, "window": 4}), ("b", {})):
