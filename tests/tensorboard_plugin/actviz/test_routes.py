@@ -44,7 +44,7 @@ def test_runs_lists_ours_and_the_others(site: Site) -> None:
     assert first["last_wall_time_s"] == synthetic_log.START_S + 40
     assert answer["other"] == [{"run": "old", "files": 1, "size_bytes": 0, "note": "nothing written yet"}]
     assert (answer["ready"], answer["version"], answer["logdir"], answer["notices"]) == (True, 1, str(site.logdir), [])
-    assert answer["poll_interval_s"] == 1
+    assert answer["poll_interval_s"] == site.store.poll_interval_s
 
 
 def test_runs_answers_before_the_first_look(tmp_path: Path) -> None:
