@@ -186,7 +186,7 @@ def test_whoever_follows_misses_nothing_while_runs_are_written_and_replaced(tmp_
             write(tmp_path / "gone", 0)
         store.refresh()
     done.set()
-    thread.join(20)
+    thread.join()
     assert known == {"steady": 31, "replaced": 27, "gone": 1}
 
 

@@ -599,7 +599,7 @@ def test_questions_while_the_log_grows_and_is_restarted_get_consistent_answers(t
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join()
     assert not failures
     store.refresh()
     assert steps_of(store) == list(range(60))
