@@ -16,7 +16,6 @@ from typing import Any
 
 from tensorboard_plugin.actviz import wire
 
-
 WAIT_S = 120
 """For what is to come at once: only what never comes takes so long, however busy the machine."""
 
