@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import browser
+import hypothesis
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, expect, sync_playwright
 from tensorboard_process import TensorBoard, tensorboard
 
 ROOT = Path(__file__).parent.parent
@@ -28,6 +29,13 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+# The same examples each time, however long one takes: chance, or a busy machine, is to fail no test. `make fuzz` looks for other ones.
+hypothesis.settings.load_profile("ci")
+
+# Only what never comes takes so long.
+expect.set_options(timeout=30_000)
 
 
 def pytest_collection_finish() -> None:

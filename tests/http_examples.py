@@ -114,6 +114,8 @@ def _steady(value: Any, name: str = "") -> Any:
         return "runs"
     if name == "checked_ago_s":
         return 0.5
+    if name == "poll_interval_s":  # longer where a look at the log takes long
+        return 1.0
     if name in ("revision", "since", "token") and isinstance(value, str):
         return _REVISION.sub(EPOCH, value)
     return value

@@ -90,6 +90,9 @@ class RunWriter:
     def close(self) -> None:
         self._file.close()
 
+    def __del__(self) -> None:
+        self.close()  # a test may leave it open, as a training does
+
 
 def write_start(writer: RunWriter, labels: list[str] | None = None, step: int = 0) -> None:
     """Write what a `watch` writes once: session, model, inputs."""

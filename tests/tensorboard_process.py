@@ -16,6 +16,9 @@ from typing import Any
 
 from tensorboard_plugin.actviz import wire
 
+WAIT_S = 120
+"""For what is to come at once: only what never comes takes so long, however busy the machine."""
+
 
 class TensorBoard:
     """A TensorBoard process, asked over HTTP."""
@@ -27,7 +30,7 @@ class TensorBoard:
     def get(self, path: str, method: str = "GET", **query: Any) -> tuple[int, bytes]:
         url = f"{self.url}{path}" + ("?" + urllib.parse.urlencode(query) if query else "")
         try:
-            with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=20) as response:
+            with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=WAIT_S) as response:
                 return response.status, response.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()
@@ -61,10 +64,10 @@ def tensorboard(log: Path, *arguments: str, script: str | None = None) -> Iterat
         yield TensorBoard(url.group(1), log)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(WAIT_S)
 
 
-def eventually(question: Callable[[], Any], timeout_s: float = 40) -> Any:
+def eventually(question: Callable[[], Any], timeout_s: float = WAIT_S) -> Any:
     deadline = time.monotonic() + timeout_s
     while not (answer := question()):
         assert time.monotonic() < deadline

@@ -13,7 +13,7 @@ from conftest import watched_page
 from playwright.sync_api import Browser, FrameLocator, Page, Playwright, expect
 from tensorboard_process import TensorBoard, eventually
 from test_saving import check_picture, frames_of, pixels_of
-from test_tab import expect_layer, expect_step, open_tab
+from test_tab import expect_step, open_tab
 
 pytestmark = pytest.mark.browser
 
@@ -119,13 +119,13 @@ def test_the_pointer_scrubs_and_zooms(page: Page, board: TensorBoard) -> None:
 
 
 def test_a_link_opens_the_same_picture(page: Page, firefox: Browser, board: TensorBoard) -> None:
-    tab = open_tab(page, board, run="lr-0.05", view="layer", layer="conv1", step=20)
+    tab = open_tab(page, board, run="lr-0.05", view="layer", layer="conv1", step=20, channel=5)
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowDown")
-    page.keyboard.press("]")
-    expect_layer(tab, "relu1")
     expect(tab.get_by_test_id("map-large")).to_have_attribute("data-layer", "relu1")
-    page.wait_for_url(re.compile("layer=relu1"))
+    page.keyboard.press("]")
+    expect(tab.get_by_test_id("map-large")).to_have_attribute("data-channel", "6")
+    page.wait_for_url(re.compile("layer=relu1.*step=25.*channel=6"))
     with watched_page(firefox) as other:
         other.goto(page.url)
         copy = other.frame_locator("iframe")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import real_runs
 from playwright.sync_api import Locator, Page, expect
-from tensorboard_process import TensorBoard, tensorboard
+from tensorboard_process import TensorBoard, eventually, tensorboard
 from test_tab import current_step, expect_layer, expect_step, open_tab
 
 pytestmark = pytest.mark.browser
@@ -25,6 +25,11 @@ COLOURS = """(canvas) => {
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
   return new Set(new Uint32Array(data.buffer)).size;
 }"""
+NAMES_OF_ROWS = "body => [...body.querySelectorAll('[data-testid=layer-row]')].map(row => row.dataset.layer)"
+IS_LEVEL = """body => {
+  const [row, frame] = ["[data-testid=layer-row][aria-selected=true]", ".quilt-selection"].map(each => body.querySelector(each));
+  return Math.abs(row.getBoundingClientRect().top - frame.getBoundingClientRect().top) <= 1;
+}"""
 
 
 @pytest.fixture(scope="module", params=real_runs.FAULTS)
@@ -39,7 +44,8 @@ def test_by_keyboard_every_view_goes_to_the_fault_and_shows_it(page: Page, runs:
     kind, board = runs
     layer, step = FIRST_BAD[kind]
     tab = open_tab(page, board, run="healthy", runB="faulty", step=0)
-    expect(tab.get_by_test_id("finding").first).to_be_visible()
+    expect(tab.get_by_test_id("findings-b")).to_be_visible()
+    expect(tab.get_by_text("Between the runs")).to_be_visible()  # the last in the list, whenever it comes
     for number, (view, pictures) in enumerate(PICTURES.items(), 1):
         for key in ("n",) if number == 1 else ("N", "n"):  # there, or away to the last finding and there again
             page.keyboard.press(key)
@@ -62,19 +68,17 @@ def test_by_keyboard_every_view_goes_to_the_fault_and_shows_it(page: Page, runs:
 def test_the_frame_round_the_selected_row_is_level_with_it_however_far_down(page: Page, runs: tuple[str, TensorBoard]) -> None:
     page.set_viewport_size({"width": 1200, "height": 560})
     tab = open_tab(page, runs[1], run="healthy", runB="faulty", step=0)
-    for key in ("ArrowDown",) * 12 + ("ArrowUp",) * 9:
+    names = tab.locator("body").evaluate(NAMES_OF_ROWS)
+    expect_layer(tab, names[0])
+    here = 0
+    for key, by in [("ArrowDown", 1)] * 12 + [("ArrowUp", -1)] * 9:
         page.keyboard.press(key)
-        page.wait_for_timeout(50)
-        places = [tab.locator(each).bounding_box() for each in ("[data-testid=layer-row][aria-selected=true]", ".quilt-selection")]
-        tops = [place["y"] for place in places if place]
-        assert abs(tops[0] - tops[1]) <= 1, key
+        here = min(here + by, len(names) - 1)
+        expect_layer(tab, names[here])
+        eventually(lambda: tab.locator("body").evaluate(IS_LEVEL))
 
 
 def expect_drawn(picture: Locator, colours: int) -> None:
-    expect(picture).to_be_visible(timeout=15_000)
+    expect(picture).to_be_visible()
     canvas = picture if picture.evaluate("element => element.tagName") == "CANVAS" else picture.locator("canvas").first
-    for _ in range(50):
-        if canvas.evaluate(COLOURS) >= colours:
-            return
-        picture.page.wait_for_timeout(100)
-    raise AssertionError("nothing is drawn")
+    eventually(lambda: canvas.evaluate(COLOURS) >= colours)

@@ -19,7 +19,9 @@ from torch.utils.tensorboard import SummaryWriter
 
 import actviz_tb
 
-LONGEST_S = 0.4
+MOST_STEPS = 60
+LONGEST_S = 0.02
+"""After a step: several of them, on a machine that has nothing else to do."""
 
 
 def train(directory: Path, acknowledged: int, *, own_file: bool) -> None:
@@ -43,11 +45,11 @@ def kill_one(directory: Path, draw: random.Random, *, own_file: bool) -> int:
         train(directory, writable, own_file=own_file)
     os.close(writable)
     with open(readable) as steps:
-        first = steps.readline()
+        told = [steps.readline() for _ in range(draw.randint(1, MOST_STEPS))]
         time.sleep(draw.uniform(0, LONGEST_S))
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        return int((first + steps.read()).split("\n")[-2])
+        return int((told[-1] + steps.read()).split("\n")[-2])
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import http_examples
 import pytest
 from http_examples import Example
 from served import Site
-from tensorboard_process import eventually, tensorboard
+from tensorboard_process import WAIT_S, eventually, tensorboard
 
 from tensorboard_plugin.actviz import limits, responses
 from tensorboard_plugin.actviz.routes import HANDLERS
@@ -53,7 +53,7 @@ def test_the_examples_are_the_answers_of_a_tensorboard_process(example_log: Path
 
         def get(request: str) -> tuple[int, dict[str, str], bytes]:
             try:
-                with urllib.request.urlopen(f"{board.url}data/plugin/actviz/{request}", timeout=20) as response:
+                with urllib.request.urlopen(f"{board.url}data/plugin/actviz/{request}", timeout=WAIT_S) as response:
                     return response.status, dict(response.headers), response.read()
             except urllib.error.HTTPError as error:
                 return error.code, dict(error.headers), error.read()

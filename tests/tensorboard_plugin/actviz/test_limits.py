@@ -205,6 +205,6 @@ def test_many_who_ask_while_the_log_grows_get_whole_answers(tmp_path: Path) -> N
         site.store.refresh()
     done.set()
     for thread in threads:
-        thread.join(20)
+        thread.join()
     assert not failures, failures[:3]
     assert site.record("projection", run="run", layer="b").arrays["steps"].tolist() == list(range(25))

@@ -14,7 +14,7 @@ import pytest
 import synthetic_log
 from served import Site
 from synthetic_log import RunWriter
-from tensorboard_process import TensorBoard, eventually, tensorboard
+from tensorboard_process import WAIT_S, TensorBoard, eventually, tensorboard
 from torch.utils.tensorboard import SummaryWriter
 
 from tensorboard_plugin.actviz import wire
@@ -99,7 +99,7 @@ def test_the_tab_is_inactive_without_records_and_wakes_when_they_come(tmp_path: 
         for step in range(5):
             synthetic_log.write_step(writer, step, {"fc": np.ones((8, 4), np.float32)})
             writer.flush()
-            eventually(functools.partial(shows, board, step), 5)
+            eventually(functools.partial(shows, board, step))
         assert board.listing()["actviz"]["enabled"] is True
 
 
@@ -141,7 +141,7 @@ def test_without_a_log_directory_of_its_own_the_sample_of_the_data_provider_is_s
             np.testing.assert_array_equal(sample.arrays["values"], whole.arrays["values"][:, kept])
     finally:
         data_server.terminate()
-        data_server.wait(20)
+        data_server.wait(WAIT_S)
 
 
 def test_the_plugin_imports_neither_torch_nor_the_logging_side(tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def raw_get(board: TensorBoard, target: str) -> tuple[str, int, bytes]:
     address = urllib.parse.urlparse(board.url)
     assert address.hostname
     assert address.port
-    with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
+    with socket.create_connection((address.hostname, address.port), timeout=WAIT_S) as connection:
         connection.sendall(f"GET {target} HTTP/1.0\r\nHost: {address.netloc}\r\n\r\n".encode())
         answer = b""
         while part := connection.recv(65536):

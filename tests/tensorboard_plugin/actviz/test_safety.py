@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +41,14 @@ HOSTILE = [
 ]
 ANSWERED = [each for each in http_examples.examples(http_examples.PATH.read_text()) if each.answer.startswith("200")]
 
-_opened: list[str] | None = None
+_opened: ContextVar[list[str] | None] = ContextVar("opened", default=None)
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
-    if _opened is not None and event in ("open", "os.listdir", "os.scandir", "glob.glob", "subprocess.Popen", "socket.connect"):
-        _opened.append(f"{event} {arguments[0]!r}")
+    if event in ("open", "os.listdir", "os.scandir", "glob.glob", "subprocess.Popen", "socket.connect"):
+        places = _opened.get()
+        if places is not None:
+            places.append(f"{event} {arguments[0]!r}")
 
 
 sys.addaudithook(_hook)
@@ -52,13 +56,18 @@ sys.addaudithook(_hook)
 
 @contextmanager
 def opened() -> Iterator[list[str]]:
-    """Collect what this process opens, lists, starts and connects to."""
-    global _opened
-    _opened = []
+    """Collect what this thread opens, lists, starts and connects to.
+
+    Other threads are other tests' business, and so is what the garbage collector finds meanwhile, such as a temporary directory to empty.
+    """
+    places: list[str] = []
+    token = _opened.set(places)
+    gc.disable()
     try:
-        yield _opened
+        yield places
     finally:
-        _opened = None
+        gc.enable()
+        _opened.reset(token)
 
 
 @pytest.mark.parametrize("example", ANSWERED, ids=lambda example: example.request)

@@ -1,8 +1,8 @@
 import shutil
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from synthetic_log import RunWriter
 from tensorboard.backend.event_processing import event_file_loader
 from tensorboard.compat.proto import event_pb2, summary_pb2
+from tensorboard_process import eventually
 
 from tensorboard_plugin.actviz import eventfile, wire
+from tensorboard_plugin.actviz.logdir import RunFiles, find_runs
 from tensorboard_plugin.actviz.store import IDLE_POLL_INTERVAL_S, POLL_INTERVAL_S, NotLoggedError, OtherRun, Store
 
 LAYERS = ["a", "b"]
@@ -64,8 +66,10 @@ def scalar_event(step: int) -> event_pb2.Event:
 
 
 @pytest.fixture
-def writer(tmp_path: Path) -> RunWriter:
-    return RunWriter(tmp_path / "run")
+def writer(tmp_path: Path) -> Iterator[RunWriter]:
+    made = RunWriter(tmp_path / "run")
+    yield made
+    made.close()
 
 
 def test_every_record_is_found_and_read_as_tensorboard_reads_it(tmp_path: Path, writer: RunWriter) -> None:
@@ -503,25 +507,49 @@ def test_a_log_directory_that_cannot_be_listed_is_a_problem() -> None:
     assert "nosuchscheme" in problem.message or "nosuchscheme" in problem.file
 
 
-def test_polling_goes_on_in_the_background_and_wakes_when_somebody_asks(tmp_path: Path) -> None:
-    store = Store({str(tmp_path): None})
+def test_polling_goes_on_in_the_background_and_wakes_when_somebody_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tensorboard_plugin.actviz.store.IDLE_POLL_INTERVAL_S", 1e6)  # it does not look again by itself
+    found = threading.Semaphore(0)
+
+    def find(directories: dict[str, str | None]) -> list[RunFiles]:
+        found.release()
+        return find_runs(directories)
+
+    store = Store({str(tmp_path): None}, find)
     assert store.checked_ago_s is None
-    assert store.poll_interval_s == IDLE_POLL_INTERVAL_S
     store.start()
     eventually(lambda: store.ready)
     write_steps(RunWriter(tmp_path / "run"), [0])
-    start = time.monotonic()
     store.touch()
     eventually(lambda: store.active)
-    assert time.monotonic() - start < 1
-    assert store.poll_interval_s == POLL_INTERVAL_S
+    assert all(found.acquire(timeout=40) for _ in range(3))  # and now goes on
 
 
-def eventually(condition: Callable[[], bool], timeout_s: float = 10) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+@pytest.mark.parametrize(
+    ("asked", "took_s", "expected_s"),
+    [
+        (False, 0.1, IDLE_POLL_INTERVAL_S),
+        (True, 0.1, POLL_INTERVAL_S),
+        (True, 3.0, 6.0),
+        (True, 100.0, 10.0),
+    ],
+)
+def test_the_log_is_looked_at_less_often_where_nobody_asks_or_a_look_takes_long(
+    monkeypatch: pytest.MonkeyPatch, asked: bool, took_s: float, expected_s: float
+) -> None:
+    clock_s = 1000.0
+    monkeypatch.setattr("tensorboard_plugin.actviz.store.time", SimpleNamespace(monotonic=lambda: clock_s))
+
+    def find(directories: dict[str, str | None]) -> list[RunFiles]:
+        nonlocal clock_s
+        clock_s += took_s
+        return []
+
+    store = Store({}, find)
+    store.refresh()
+    if asked:
+        store.touch()
+    assert store.poll_interval_s == expected_s
 
 
 def test_questions_while_the_log_grows_and_is_restarted_get_consistent_answers(tmp_path: Path) -> None:
@@ -572,7 +600,7 @@ def test_questions_while_the_log_grows_and_is_restarted_get_consistent_answers(t
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join()
     assert not failures
     store.refresh()
     assert steps_of(store) == list(range(60))

@@ -173,6 +173,7 @@ export function clearReference(): void {
 
 /** The next step of a play: at the end of the range in view it begins again, or at the last step it stops. */
 export function playOn(): void {
+  if (!playing.value) return; // stopped; whoever calls this hears of it at the next frame only
   const steps = stepsInView.value;
   const end = looping.value && zoom.value ? zoom.value[1] : Number.POSITIVE_INFINITY;
   const here = nearestIndex(steps, step.value ?? 0);

@@ -293,8 +293,13 @@ function hashNow(): string {
 /** Reads the state from the URL, and keeps the URL up to date from then on. */
 export function followUrl(): void {
   const page = addressed();
-  read(page.location.hash);
-  page.addEventListener("hashchange", () => read(page.location.hash));
+  let known = "";
+  const take = () => {
+    known = page.location.hash;
+    read(known);
+  };
+  take();
+  page.addEventListener("hashchange", take);
   let scheduled = 0;
   effect(() => {
     const hash = hashNow();
@@ -303,8 +308,11 @@ export function followUrl(): void {
       const front = page.location.hash.replace(/^#/, "").split("&")[0];
       // Another tab of TensorBoard's may be in front by now.
       if (page.location.hash === hash || (front !== TAB && page !== window)) return;
+      // A link that the event has still to tell of; TensorBoard's own changes, of which none tells, are to the tab's name alone.
+      if (page.location.hash !== known && decodeHash(page.location.hash).length > 0) return;
       // The whole address, as this frame's <base> is another.
       page.history.replaceState(page.history.state, "", page.location.href.split("#")[0] + hash);
+      known = page.location.hash;
     }, 150);
   });
 }
