@@ -433,6 +433,23 @@ sys.exit(main.run_main())
 """
 
 
+def test_a_link_that_the_page_is_told_of_late_is_not_written_over(page: Page, board: TensorBoard) -> None:
+    page.add_init_script("""
+        addEventListener("hashchange", event => {
+            if (!event.isTrusted) return;
+            event.stopImmediatePropagation();
+            setTimeout(() => dispatchEvent(new HashChangeEvent("hashchange")), 1000);
+        }, true);
+    """)
+    tab = open_tab(page, board, layer="conv1", step=30)
+    page.wait_for_url("**step=30**")
+    link = page.url.replace("step=30", "step=50")
+    tab.locator("body").press("ArrowRight")
+    page.evaluate("link => { location.href = link; }", link)  # within the 150 ms after which the step is written
+    expect_step(tab, 50)
+    assert page.url == link
+
+
 @pytest.mark.parametrize("load_fast", ["true", "false"])
 def test_the_stock_tabs_show_the_run_without_our_plugin(demo: Path, tmp_path: Path, load_fast: str) -> None:
     arguments = ("--logdir", str(demo), "--load_fast", load_fast)
