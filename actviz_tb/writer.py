@@ -59,7 +59,8 @@ class EventFile:
         except OSError as error:  # which the message tells
             raise ArgumentError(f"cannot make the log directory {str(directory)!r}: {error}; give one that can be written to") from None
         _warn_of_second_file(directory)
-        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.actviz{next(_file_numbers)}"
+        # Padded, so that files of one second are in the order in which they were made when their names are sorted.
+        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.actviz{next(_file_numbers):06d}"
         self._path = directory / name
         self._size = 0
         try:
