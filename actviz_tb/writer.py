@@ -59,7 +59,8 @@ class EventFile:
         except OSError as error:  # which the message tells
             raise ArgumentError(f"cannot make the log directory {str(directory)!r}: {error}; give one that can be written to") from None
         _warn_of_second_file(directory)
-        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.actviz{next(_file_numbers)}"
+        # Padded, so that files of one second are in the order in which they were made when their names are sorted.
+        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.actviz{next(_file_numbers):06d}"
         self._path = directory / name
         self._size = 0
         try:
@@ -161,7 +162,7 @@ class BackgroundWriter:
     def __init__(self, sink: EventSink) -> None:
         self._sink = sink
         self._pid = os.getpid()
-        self._jobs: queue.Queue[Job] = queue.Queue(QUEUED_JOBS)
+        self._jobs: queue.Queue[Job | None] = queue.Queue(QUEUED_JOBS)  # None is the last
         self._fault: Exception | None = None
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="actviz_tb writer", daemon=True)
@@ -193,10 +194,12 @@ class BackgroundWriter:
         if self._closed or os.getpid() != self._pid:
             return
         self._closed = True
-        # The garbage collector may call from the worker itself, which must not wait for itself, nor for room in the queue.
         if threading.current_thread() is not self._thread:
-            self._jobs.put(list)
+            self._jobs.put(None)
             self._thread.join()
+        else:
+            # By the garbage collector, maybe as this thread begins to wait for a job: then it holds the queue's lock, and would sleep on.
+            threading.Thread(target=self._jobs.put, args=(None,), name="actviz_tb end", daemon=True).start()
 
     def discard(self) -> None:
         """Close, and undo what opening the sink has made."""
@@ -205,8 +208,7 @@ class BackgroundWriter:
             self._sink.discard()
 
     def _work(self) -> None:
-        while not (self._closed and self._jobs.empty()):
-            job = self._jobs.get()
+        for job in iter(self._jobs.get, None):
             try:
                 self._sink.write(job())
             except Exception as error:
@@ -214,6 +216,7 @@ class BackgroundWriter:
             finally:
                 del job  # it holds a step's arrays
                 self._jobs.task_done()
+        self._jobs.task_done()
         try:
             self._sink.close()
         except Exception as error:

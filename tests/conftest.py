@@ -16,6 +16,10 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, expect, sync_playwright
 from tensorboard_process import TensorBoard, tensorboard
 
+# Torch's threads, here and in processes that tests start, sleep while they wait for one another: where others want the processors too,
+# to spin makes a training take ten times as long. Read when torch is loaded, which is later.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 ROOT = Path(__file__).parent.parent
 EPOCHS = 3
 """Of the demo's training."""

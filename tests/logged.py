@@ -1,12 +1,18 @@
-"""What a run logged, as TensorBoard's own reader finds it; and what watching left on a model."""
+"""What a run logged, as TensorBoard's own reader finds it; what watching left on a model, and that it keeps none alive."""
 
 from __future__ import annotations
 
+import gc
+import time
+import weakref
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from torch import nn
 
+from actviz_tb import ActivationLogger
 from tensorboard_plugin.actviz import wire
 
 
@@ -42,3 +48,23 @@ def layers_of(directory: Path, step: int = 0) -> list[str]:
 def hooks_of(model: nn.Module) -> int:
     """Count the hooks on a model's modules."""
     return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) + len(module._backward_hooks) for module in model.modules())
+
+
+def assert_goes(*things: weakref.ref[Any]) -> None:
+    """Nothing keeps them. While a writer's thread collects garbage, ``gc.collect`` does nothing here, and returns at once."""
+    deadline_s = time.monotonic() + 30
+    while any(thing() is not None for thing in things):
+        assert time.monotonic() < deadline_s
+        gc.collect()
+
+
+def ending(logger: ActivationLogger) -> Callable[[], None]:
+    """Return what waits until a logger that nothing keeps has gone, and has written what was left."""
+    gone, writer = weakref.ref(logger), logger._writer._thread
+
+    def wait() -> None:
+        assert_goes(gone)
+        writer.join(30)  # it may have been the one that found the garbage
+        assert not writer.is_alive()
+
+    return wait

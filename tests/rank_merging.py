@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import warnings
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,14 @@ import torch.distributed as dist
 from rank_training import STEPS, Net, Trained, ddp, train
 from ranks import Place
 from torch import nn
+from torch.distributed.distributed_c10d import _set_pg_timeout
 from torch.profiler import ProfilerActivity, profile
 
 import actviz_tb
+
+
+def timeout_of(group: Any) -> timedelta:
+    return group._get_backend(torch.device("cpu")).options._timeout  # type: ignore[no-any-return]
 
 
 class Values(nn.Module):
@@ -62,7 +68,10 @@ def count_collectives(directory: Path) -> tuple[list[int], list[int]]:
 
 
 def train_with_an_absentee(directory: Path, how: str) -> Trained:
-    """Train DDP with merged statistics of each step; from step 2 on rank 1 is "paused", or "killed" in mid-forward."""
+    """Train DDP with merged statistics of each step; from step 2 on rank 1 is "paused", or "killed" in mid-forward.
+
+    Rank 0 waits for it a short while, and only then: on a busy machine they may well come seconds apart.
+    """
     loggers = []
 
     def on_step(model: Net, logger: actviz_tb.ActivationLogger, step: int) -> None:
@@ -71,6 +80,10 @@ def train_with_an_absentee(directory: Path, how: str) -> Trained:
             logger.pause()
         elif step == 2 and dist.get_rank() == 1:
             model.conv.register_forward_hook(lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        elif step == 2 and how == "paused":
+            group = logger._recorder._options.merger._group
+            assert timeout_of(group) * 2 == timeout_of(dist.group.WORLD)
+            _set_pg_timeout(timedelta(seconds=2), group)
 
     try:
         return train("DDP", "wrapped", directory, {"every": 1, "merge_ranks": True}, on_step)
@@ -96,6 +109,7 @@ def watch_alone(directory: Path) -> str:
     """Rank 0 alone asks for merged statistics."""
     if dist.get_rank():
         return ""
+    _set_pg_timeout(timedelta(seconds=4))
     try:
         actviz_tb.watch(nn.Linear(2, 2), directory, merge_ranks=True)
     except actviz_tb.ActvizError as error:
@@ -112,6 +126,9 @@ def merge_alone(place: Place, directory: Path, on_error: Any) -> tuple[str, floa
     model = nn.Linear(2, 2)
     with actviz_tb.watch(model, directory / str(place.rank), every=1, merge_ranks=place.rank == 0, on_error=on_error):
         place.join()
+        patience = timeout_of(dist.group.WORLD)
+        if place.rank == 0:
+            _set_pg_timeout(timedelta(seconds=4))
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             told = []
@@ -120,6 +137,7 @@ def merge_alone(place: Place, directory: Path, on_error: Any) -> tuple[str, floa
                     model(torch.ones(1, 2))
                 except actviz_tb.LoggingError as error:
                     told.append(str(error))
+    _set_pg_timeout(patience)
     total = torch.ones(1)
     dist.all_reduce(total)
     return " ".join(told + [str(each.message) for each in caught]), total.item()

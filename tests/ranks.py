@@ -8,7 +8,6 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -31,30 +30,24 @@ class Place:
     Attributes:
         rank, world_size: which of how many.
         meeting: the file by which they find each other.
-        timeout_s: the process group's; None: torch's own.
     """
 
     rank: int
     world_size: int
     meeting: Path
-    timeout_s: float | None
 
     def join(self) -> None:
         """Form the process group."""
-        timeout = None if self.timeout_s is None else timedelta(seconds=self.timeout_s)
-        dist.init_process_group("gloo", init_method=f"file://{self.meeting}", rank=self.rank, world_size=self.world_size, timeout=timeout)
+        dist.init_process_group("gloo", init_method=f"file://{self.meeting}", rank=self.rank, world_size=self.world_size)
 
 
-def run(
-    function: Callable[..., Any], world_size: int, directory: Path, *arguments: object, timeout_s: float | None = None, join: bool = True
-) -> list[Any]:
+def run(function: Callable[..., Any], world_size: int, directory: Path, *arguments: object, join: bool = True) -> list[Any]:
     """Call ``function(*arguments)`` in each process of a process group; return what each of them returned.
 
     Args:
         function: at the top level of a module that the processes can import.
         world_size: how many processes.
         directory: for the file by which they find each other.
-        timeout_s: the process group's; None: torch's own.
         join: False: leave it to the function, which gets a `Place` as its first argument, to form the process group.
 
     Returns:
@@ -64,7 +57,7 @@ def run(
     processes, pipes = [], []
     for rank in range(world_size):
         receive, send = _context.Pipe(duplex=False)
-        process = _context.Process(target=_rank, args=(send, function, arguments, Place(rank, world_size, meeting, timeout_s), join))
+        process = _context.Process(target=_rank, args=(send, function, arguments, Place(rank, world_size, meeting), join))
         process.start()
         send.close()
         processes.append(process)

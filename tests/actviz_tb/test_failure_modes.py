@@ -4,7 +4,6 @@ Those that belong to one module of ours are proved beside its other tests; the r
 """
 
 import ast
-import gc
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
-from logged import counts_and_moments, layers_of
+from logged import assert_goes, counts_and_moments, layers_of
 from odd_models import Around, batch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_sequence
@@ -198,8 +197,7 @@ def test_neither_outputs_nor_the_graph_outlive_the_step(tmp_path: Path, options:
         if backward:
             loss.backward()
         del loss
-        gc.collect()
-        assert not any(reference() for reference in Remembered.alive)
+        assert_goes(*Remembered.alive)
 
 
 def test_a_module_that_is_never_called_is_reported(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ class Branches(nn.Module):
             branch.first.register_forward_hook(lambda *_: self.meet())
 
     def meet(self) -> None:
-        self.barrier.wait(10)
+        self.barrier.wait(60)
 
     def forward(self, x: Tensor) -> Tensor:
         self.barrier = threading.Barrier(2)
@@ -206,7 +206,7 @@ def test_layers_in_threads_have_the_statistics_of_their_own_outputs(tmp_path: Pa
 
     class Waits(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
-            start.wait(10)  # so that the hooks run at the same time
+            start.wait(60)  # so that the hooks run at the same time
             return x
 
     class Wide(nn.Module):

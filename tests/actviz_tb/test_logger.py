@@ -9,13 +9,14 @@ import subprocess
 import sys
 import textwrap
 import warnings
+import weakref
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from logged import hooks_of, of_tag, records
+from logged import assert_goes, ending, hooks_of, of_tag, records
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.compat.proto import summary_pb2
 from tensorboard.util import tensor_util
@@ -88,12 +89,10 @@ def assert_maps_show(record: wire.Record, expected: torch.Tensor) -> None:
 
 def test_one_call_logs_every_layer_in_execution_order(tmp_path: Path) -> None:
     model = SmallCNN()
-    actviz_tb.watch(model, tmp_path / "run", every=1)
+    ended = ending(actviz_tb.watch(model, tmp_path / "run", every=1))
     train(model, 3)
     del model
-    import gc
-
-    gc.collect()
+    ended()
     steps = of_tag(tmp_path / "run", "actviz/step")
     assert list(steps) == [0, 1, 2]
     assert all(record.header["layers"] == LAYERS for record in steps.values())
@@ -549,16 +548,12 @@ def test_a_watched_model_can_be_copied_and_pickled_and_the_copy_is_not_watched(t
 
 
 def test_the_logger_keeps_no_model_alive(tmp_path: Path) -> None:
-    import gc
-    import weakref
-
     model = SmallCNN()
     logger = actviz_tb.watch(model, tmp_path, every=1)
     train(model, 1)
     gone = weakref.ref(model)
     del model
-    gc.collect()
-    assert gone() is None
+    assert_goes(gone)
     logger.close()
     logger.close()
 

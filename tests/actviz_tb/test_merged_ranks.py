@@ -109,7 +109,7 @@ def test_a_logged_step_has_one_collective_of_its_own_and_the_others_none(tmp_pat
 
 def test_a_rank_that_pauses_costs_the_merging_and_not_the_training(tmp_path: Path) -> None:
     expected = ranks.run(rank_training.train, 2, tmp_path, "DDP", "not", tmp_path, {})
-    for rank, trained in enumerate(ranks.run(rank_merging.train_with_an_absentee, 2, tmp_path, tmp_path, "paused", timeout_s=8)):
+    for rank, trained in enumerate(ranks.run(rank_merging.train_with_an_absentee, 2, tmp_path, tmp_path, "paused")):
         assert not isinstance(trained, str), trained
         assert trained.losses == expected[rank].losses
         assert trained.report.faults == ({} if rank else {"": 1})  # there is no second attempt
@@ -133,7 +133,7 @@ def test_when_a_rank_is_killed_the_others_end_by_the_process_groups_own_error_wi
 
 
 def test_watching_again_takes_over_on_every_rank(tmp_path: Path) -> None:
-    assert ranks.run(rank_merging.watch_again, 2, tmp_path, tmp_path / "run", timeout_s=8) == [[], []]
+    assert ranks.run(rank_merging.watch_again, 2, tmp_path, tmp_path / "run") == [[], []]
     files = sorted((tmp_path / "run").iterdir())
     assert len(files) == 2
     steps = [record.arrays["counts"][0, 0] for tag, _, record in records(tmp_path / "run") if tag == "actviz/step"]
@@ -141,14 +141,14 @@ def test_watching_again_takes_over_on_every_rank(tmp_path: Path) -> None:
 
 
 def test_a_rank_that_asks_for_merged_statistics_alone_is_refused(tmp_path: Path) -> None:
-    refused, _ = ranks.run(rank_merging.watch_alone, 2, tmp_path, tmp_path / "run", timeout_s=4)
+    refused, _ = ranks.run(rank_merging.watch_alone, 2, tmp_path, tmp_path / "run")
     assert refused.startswith("ArgumentError: merge_ranks=True, but some rank does not make the same call"), refused
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(("on_error", "steps"), [("warn", [0, 1]), ("raise", [1])])
 def test_a_group_that_only_some_ranks_form_later_fails_in_time_and_once(tmp_path: Path, on_error: str, steps: list[int]) -> None:
-    told, nothing = ranks.run(rank_merging.merge_alone, 2, tmp_path, tmp_path, on_error, timeout_s=4, join=False)
+    told, nothing = ranks.run(rank_merging.merge_alone, 2, tmp_path, tmp_path, on_error, join=False)
     assert told[0].count("from now on statistics are of this rank's share of the batch alone") == 1, told
     assert nothing == ("", 2.0)
     assert told[1] == 2.0

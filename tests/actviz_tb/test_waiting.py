@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import subprocess
 import sys
 import warnings
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from logged import ending
 from torch import nn
 
 import actviz_tb
@@ -95,10 +95,10 @@ def test_a_model_that_is_evaluated_before_and_after_its_training_is_not_told_of(
 def test_a_logger_that_goes_with_its_model_tells_it(tmp_path: Path) -> None:
     with told() as messages:
         model = nn.Linear(4, 4).eval()
-        actviz_tb.watch(model, tmp_path)
+        ended = ending(actviz_tb.watch(model, tmp_path))
         call(model, 4)
         del model
-        gc.collect()
+        ended()
     assert [message.partition(":")[0] for message in messages] == [TOLD.format(4).partition(":")[0]]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -74,3 +75,18 @@ def test_a_writer_with_other_internals_is_left_as_it_is(
     train(writer)
     assert sizes
     assert tags(tmp_path).count("actviz/step") == 3
+
+
+def test_the_thread_ends_where_the_garbage_collector_closes_it_as_it_begins_to_wait() -> None:
+    background = writer_module.BackgroundWriter(writer_module.Nowhere())
+    queued = background._jobs._qsize
+
+    def collected() -> int:
+        if not queued() and threading.current_thread() is background._thread:
+            background.close()
+        return queued()
+
+    background._jobs._qsize = collected  # type: ignore[method-assign]  # asked just before it waits
+    background.submit(list)
+    background._thread.join(60)
+    assert not background._thread.is_alive()
