@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from held import Held
 from playwright.sync_api import FrameLocator, Locator, Page, expect
 from tensorboard_process import TensorBoard, tensorboard
 from torch import Tensor, nn
@@ -231,7 +232,7 @@ def test_the_pictures_of_a_network_with_skip_connections_and_its_arcs(page: Page
 def test_quick_stepping_never_shows_a_picture_under_another_steps_label(page: Page, board: TensorBoard) -> None:
     tab = open_view(page, board, run="resnet", step=0, sample=1, scale="map", colormap="grey")
     expect(maps_of(tab, "stem")).to_have_attribute("data-step", "0", timeout=10_000)
-    page.route("**/maps?*", lambda route: (page.wait_for_timeout(60), route.continue_()))
+    held = Held(page, "**/maps?*")
     seen = set()
     at_once = """score => {
       const rows = [...score.querySelectorAll("[data-testid=score-row]")].flatMap(row => {
@@ -251,12 +252,13 @@ def test_quick_stepping_never_shows_a_picture_under_another_steps_label(page: Pa
             assert stale == (None if picture == current else picture)
             seen.add(picture == current)
         check_pixels(shown, board)
+        held.let_go()
     assert False in seen, "the requests were slow enough that former pictures stood"
+    held.pass_on()
     expect(maps_of(tab, "stem")).to_have_attribute("data-step", "11", timeout=20_000)
     expect(tab.get_by_test_id("stale")).to_have_count(0, timeout=20_000)
     for layer in ("stem", "layer1.0.conv1", "layer1.0.relu", "layer1.0/add"):
         assert check_picture(maps_of(tab, layer), board)[0] == 11
-    page.unroute_all(behavior="wait")
 
 
 def test_the_layout_stands_still_while_steps_go_by(page: Page, board: TensorBoard) -> None:
