@@ -465,6 +465,7 @@ def test_the_value_of_the_unit_under_the_pointer_is_told_in_every_row_and_of_eve
             unit = record.header["units"].index(channels[column])
             marks = row_of(tab, layer).locator(".score-hover span")
             expect(marks).to_have_count(len(samples.split(",")))
+            expect(marks.first).to_contain_text(f"unit {channels[column]}: ")
             for panel, (mark, sample) in enumerate(zip(marks.all(), map(int, samples.split(",")), strict=True)):
                 at = record.header["samples"].index(sample)
                 value = low[at, 0] + codes[at].reshape(-1)[unit] * (high[at, 0] - low[at, 0]) / 254
