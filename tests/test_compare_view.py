@@ -12,7 +12,7 @@ from held import Held
 from panels import READ_TILES, check, entries, evaluated
 from playwright.sync_api import Browser, FrameLocator, Locator, Page, expect
 from tensorboard_process import TensorBoard, eventually, tensorboard
-from test_tab import STEPS_AN_EPOCH, expect_layer, expect_step, independent_forward, open_tab, probe_images
+from test_tab import STEPS_AN_EPOCH, after_drawing, expect_layer, expect_step, independent_forward, open_tab, probe_images
 from torch import nn
 
 import actviz_tb
@@ -187,6 +187,7 @@ def test_layers_and_channels_are_ranked_by_change_and_chosen_by_keyboard(page: P
 
     tab.locator("[data-testid=ranked-layers] [data-layer=conv1]").click()
     expect(panel(tab, "a")).to_have_attribute("data-layer", "conv1")
+    after_drawing(tab)
     means = [board.record("channels", run=run, layer="conv1", **{"from": 40, "to": 40}).arrays["mean"][0] for run in (A, B)]
     ranked = np.argsort(-np.abs(means[1] - means[0]), kind="stable")
     eventually(lambda: order(tab, "ranked-channels", "data-channel") == [str(index) for index in ranked])

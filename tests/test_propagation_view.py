@@ -14,6 +14,7 @@ import torch
 from held import Held
 from playwright.sync_api import FrameLocator, Locator, Page, expect
 from tensorboard_process import TensorBoard, eventually, tensorboard
+from test_tab import after_drawing
 from torch import Tensor, nn
 
 import actviz_tb
@@ -113,6 +114,7 @@ def open_view(page: Page, board: TensorBoard, **state: Any) -> FrameLocator:
     page.goto(board.url + "#actviz" + "".join(f"&{name}={urllib.parse.quote(str(value), safe='')}" for name, value in state.items()))
     tab = page.frame_locator("iframe")
     expect(tab.get_by_test_id("score-row").first).to_be_visible(timeout=30_000)
+    after_drawing(tab)
     return tab
 
 
