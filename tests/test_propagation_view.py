@@ -1,7 +1,6 @@
 """The view Propagation in a real browser: what it draws is what the log holds, for each layer, step and sample."""
 
 import re
-import subprocess
 import sys
 import urllib.parse
 from collections.abc import Iterator
@@ -11,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import EPOCHS
 from held import Held
 from playwright.sync_api import FrameLocator, Locator, Page, expect
 from tensorboard_process import TensorBoard, eventually, tensorboard
-from test_tab import after_drawing
+from test_tab import STEPS_AN_EPOCH, after_drawing
 from torch import Tensor, nn
 
 import actviz_tb
@@ -24,8 +24,6 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "examples"))
 import digits_cnn  # noqa: E402
 
-EPOCHS = 2
-STEPS_AN_EPOCH = 25
 DIGITS = "digits/lr-0.05"
 MIDDLE = 128  # the grey of a map whose values are all the same
 
@@ -89,11 +87,9 @@ def train(model: nn.Module, logdir: Path, steps: int, size: int, probe: int) -> 
 
 
 @pytest.fixture(scope="module")
-def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def logs(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     logdir = tmp_path_factory.mktemp("logs")
-    script = ROOT / "examples" / "digits_cnn.py"
-    given = ["--logdir", str(logdir / "digits"), "--epochs", str(EPOCHS), "--learning-rates", "0.05"]
-    subprocess.run([sys.executable, str(script), *given], check=True, timeout=240)
+    (logdir / "digits").symlink_to(demo)
     torch.manual_seed(0)
     train(SmallResNet(), logdir / "resnet", steps=12, size=16, probe=6)
     odd = Odd()
