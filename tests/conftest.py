@@ -24,6 +24,9 @@ ROOT = Path(__file__).parent.parent
 EPOCHS = 3
 """Of the demo's training."""
 
+PATIENCE_MS = 20_000
+"""For what the page shows by itself; on a busy machine TensorBoard and browser take many times as long."""
+
 # Chromium's own requests to the network are none of the tests' business.
 ARGUMENTS = [
     "--disable-gpu",
@@ -56,6 +59,7 @@ def chromium_path() -> str:
 @pytest.fixture(scope="session")
 def playwright(chromium_path: str) -> Iterator[Playwright]:
     """The one there can be at a time; to look for a browser may have needed another before."""
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as running:
         yield running
 

@@ -51,6 +51,7 @@ class TensorBoard:
 
 @contextmanager
 def tensorboard(log: Path, *arguments: str, script: str | None = None) -> Iterator[TensorBoard]:
+    """Start a TensorBoard, and wait until its plugin, where it has ours, has read the log: it answers before, of the runs read so far."""
     program = ["-m", "tensorboard.main"] if script is None else ["-c", script]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     with log.open("w") as output:
@@ -61,10 +62,18 @@ def tensorboard(log: Path, *arguments: str, script: str | None = None) -> Iterat
         eventually(lambda: process.poll() is not None or re.search(r"at http://\S+ ", log.read_text()))
         url = re.search(r"at (http://\S+) ", log.read_text())
         assert url, log.read_text()
-        yield TensorBoard(url.group(1), log)
+        board = TensorBoard(url.group(1), log)
+        eventually(lambda: has_read(board))
+        yield board
     finally:
         process.terminate()
         process.wait(WAIT_S)
+
+
+def has_read(board: TensorBoard) -> bool:
+    """Whether the log was read once; true where there is nothing that would."""
+    status, body = board.get("data/plugin/actviz/runs")
+    return status == 404 or bool(json.loads(body)["ready"])
 
 
 def eventually(question: Callable[[], Any], timeout_s: float = WAIT_S) -> Any:

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from held import Held
 from panels import READ_TILES, check, entries, evaluated
 from playwright.sync_api import Browser, FrameLocator, Locator, Page, expect
 from tensorboard_process import TensorBoard, eventually, tensorboard
-from test_tab import STEPS_AN_EPOCH, expect_layer, expect_step, independent_forward, open_tab, probe_images
+from test_tab import STEPS_AN_EPOCH, after_drawing, expect_layer, expect_step, independent_forward, open_tab, probe_images
 from torch import nn
 
 import actviz_tb
@@ -117,29 +118,13 @@ def logged(board: TensorBoard, run: str, step: int) -> np.ndarray:
 def test_labels_and_pictures_agree_while_stepping_and_swapping_quickly(page: Page, board: TensorBoard, demo: Path) -> None:
     tab = open_tab(page, board, view="compare", layer="conv1", step=0, sample=1, scale="layer")
     expect_sides(tab, (A, 0), (B, 0))
-    page.route("**/maps?*", lambda route: (page.wait_for_timeout(60), route.continue_()))
+    held = Held(page, "**/maps?*")
     seen = set()
-    for key in [
-        "Shift+ArrowRight",
-        "ArrowRight",
-        "x",
-        "<",
-        ".",
-        "End",
-        "x",
-        "ArrowLeft",
-        "c",
-        "x",
-        "Shift+ArrowLeft",
-        ">",
-        "x",
-        "Home",
-        "c",
-    ]:
-        page.keyboard.press(key)
+
+    def look() -> None:
         view = evaluated(tab.get_by_test_id("compare-view"), READ_VIEW)
         if view is None:  # no picture is not a wrong one
-            continue
+            return
         sides = [(view[letter]["run"], view[letter]["step"]) for letter in ("a", "b")]
         seen.add(tuple(sides))
         one, other = (logged(board, *side) for side in sides)
@@ -147,12 +132,26 @@ def test_labels_and_pictures_agree_while_stepping_and_swapping_quickly(page: Pag
             low, high = float(read["shown"]["scaleLow"]), float(read["shown"]["scaleHigh"])
             found = entries(np.reshape(read["tiles"], (-1, 3)), name).reshape(len(values), -1)
             expected = np.clip(255 * (values.reshape(len(values), -1) - low) / (high - low), 0, 255)
-            assert np.abs(found - expected).max() <= 1.51, (key, sides, name)
-    assert len(seen) >= 3
+            assert np.abs(found - expected).max() <= 1.51, (sides, name)
+
+    for keys, rest in (  # and where they lead
+        (["Shift+ArrowRight", "ArrowRight"], ((A, 55), (B, 55))),
+        (["x", "<", ".", "End", "x", "ArrowLeft"], ((A, 5), (B, 70))),
+        (["c", "x", "Shift+ArrowLeft", ">"], ((B, 0), (A, 50))),
+        (["x", "Home", "c"], ((A, 0), (B, 0))),
+    ):
+        held.hold()
+        for key in keys:
+            page.keyboard.press(key)
+            look()
+            held.let_go()
+        held.pass_on()
+        expect_sides(tab, *rest)
+        look()
+    assert len(seen) >= 4
     page.keyboard.press("Home")
     for _ in range(5):
         page.keyboard.press("ArrowRight")
-    page.unroute_all(behavior="wait")
     check_all(tab, demo, (A, 25), (B, 25), "conv1", 1)
 
 
@@ -188,6 +187,7 @@ def test_layers_and_channels_are_ranked_by_change_and_chosen_by_keyboard(page: P
 
     tab.locator("[data-testid=ranked-layers] [data-layer=conv1]").click()
     expect(panel(tab, "a")).to_have_attribute("data-layer", "conv1")
+    after_drawing(tab)
     means = [board.record("channels", run=run, layer="conv1", **{"from": 40, "to": 40}).arrays["mean"][0] for run in (A, B)]
     ranked = np.argsort(-np.abs(means[1] - means[0]), kind="stable")
     eventually(lambda: order(tab, "ranked-channels", "data-channel") == [str(index) for index in ranked])

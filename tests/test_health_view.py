@@ -31,6 +31,13 @@ def both(page: Page, board: TensorBoard, **state: object) -> FrameLocator:
     return open_tab(page, board, **{"run": "healthy", "runB": "faulty", **state})
 
 
+def both_listed(page: Page, board: TensorBoard, **state: object) -> FrameLocator:
+    """Open both, and wait until the list is whole: the fault and what follows from it, and where the runs part."""
+    tab = both(page, board, **state)
+    expect(tab.get_by_test_id("finding")).to_have_count(2)
+    return tab
+
+
 def test_the_fault_is_listed_with_run_layer_step_and_numbers(page: Page, board: TensorBoard) -> None:
     tab = both(page, board)
     first = tab.get_by_test_id("finding").first
@@ -43,7 +50,7 @@ def test_the_fault_is_listed_with_run_layer_step_and_numbers(page: Page, board: 
 
 
 def test_a_click_goes_to_layer_and_step_and_a_second_one_opens_the_view(page: Page, board: TensorBoard) -> None:
-    tab = both(page, board, step=0)
+    tab = both_listed(page, board, step=0)
     first = tab.get_by_test_id("finding").first
     first.click()
     assert (selected_layer(tab), current_step(tab)) == ("fc1", 200)
@@ -54,8 +61,7 @@ def test_a_click_goes_to_layer_and_step_and_a_second_one_opens_the_view(page: Pa
 
 
 def test_n_goes_from_finding_to_finding(page: Page, board: TensorBoard) -> None:
-    tab = both(page, board, step=0)
-    expect(tab.get_by_test_id("finding").first).to_be_visible()
+    tab = both_listed(page, board, step=0)
     tab.get_by_role("button", name=re.compile("^▸")).first.click()
     rows = tab.get_by_test_id("finding")
     layers = [row.get_attribute("data-layer") for row in rows.all()]

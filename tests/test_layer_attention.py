@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,13 +10,15 @@ import torch
 from attending import entropies, float64, multi_head_logits, softmax
 from layer_page import data, layer_view, number, value_at
 from layer_trainings import HEADS, TOKENS, TextModel, Trained, train_text
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FrameLocator, Page, expect
 from tensorboard_process import TensorBoard, tensorboard
-from test_tab import current_step, expect_step
+from test_tab import after_drawing, current_step, expect_step
 
 pytestmark = pytest.mark.browser
 
 LONG = 150
+BESIDE = "19"
+"""Pixels beside an enlarged head whose tokens are characters."""
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +37,14 @@ def trained(logs: tuple[Path, dict[str, Trained]]) -> dict[str, Trained]:
 def board(logs: tuple[Path, dict[str, Trained]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[TensorBoard]:
     with tensorboard(tmp_path_factory.mktemp("board") / "out", "--logdir", str(logs[0])) as running:
         yield running
+
+
+def attention_view(page: Page, board: TensorBoard, run: str, layer: str, step: int, **state: Any) -> FrameLocator:
+    """Open a layer's attention, and wait until its tokens are there: they come after the heads, and move them."""
+    tab = layer_view(page, board, run, layer, step, part="attention", **state)
+    expect(tab.get_by_test_id("head-large")).to_have_attribute("data-left", BESIDE)
+    after_drawing(tab)
+    return tab
 
 
 def attention_of(trained: Trained, step: int, causal: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -58,7 +69,7 @@ def attention_of(trained: Trained, step: int, causal: bool) -> tuple[np.ndarray,
 def test_a_heads_weights_entropy_and_logit_are_those_of_an_independent_softmax(
     page: Page, board: TensorBoard, trained: dict[str, Trained], layer: str, causal: bool
 ) -> None:
-    tab = layer_view(page, board, "text", layer, step=6, part="attention", head=2, sample=1)
+    tab = attention_view(page, board, "text", layer, step=6, head=2, sample=1)
     logits, weights = attention_of(trained["text"], 6, causal)
     large = tab.get_by_test_id("head-large")
     for name, value in {"step": "6", "head": "2", "sample": "1"}.items():
@@ -80,7 +91,7 @@ def test_a_heads_weights_entropy_and_logit_are_those_of_an_independent_softmax(
 
 
 def test_the_picture_of_a_head_has_the_colours_of_its_weights(page: Page, board: TensorBoard, trained: dict[str, Trained]) -> None:
-    tab = layer_view(page, board, "text", "attend[0]", step=4, part="attention", head=1, colormap="grey", scale="map")
+    tab = attention_view(page, board, "text", "attend[0]", step=4, head=1, colormap="grey", scale="map")
     large = tab.get_by_test_id("head-large")
     expect(large).to_have_attribute("data-head", "1", timeout=20_000)
     greys = large.evaluate("""(canvas) => {
@@ -96,7 +107,7 @@ def test_the_picture_of_a_head_has_the_colours_of_its_weights(page: Page, board:
 def test_heads_over_steps_are_those_of_each_steps_softmax_and_are_chosen_by_key(
     page: Page, board: TensorBoard, trained: dict[str, Trained]
 ) -> None:
-    tab = layer_view(page, board, "text", "attend[0]", step=0, part="attention")
+    tab = attention_view(page, board, "text", "attend[0]", step=0)
     heat = tab.get_by_test_id("heads-heat")
     expect(heat).to_have_attribute("data-heads", str(HEADS), timeout=20_000)
     steps = sorted(trained["text"].before)
@@ -120,7 +131,7 @@ def test_heads_over_steps_are_those_of_each_steps_softmax_and_are_chosen_by_key(
 
 
 def test_a_long_sequence_is_reduced_and_says_so(page: Page, board: TensorBoard, trained: dict[str, Trained]) -> None:
-    tab = layer_view(page, board, "long", "attend[0]", step=2, part="attention", head=0)
+    tab = attention_view(page, board, "long", "attend[0]", step=2, head=0)
     large = tab.get_by_test_id("head-large")
     expect(large).to_have_attribute("data-step", "2", timeout=20_000)
     pool = -(-LONG // 64)

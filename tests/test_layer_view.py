@@ -22,7 +22,7 @@ from layer_trainings import (
 )
 from playwright.sync_api import FrameLocator, Page, expect
 from tensorboard_process import TensorBoard, eventually, tensorboard
-from test_tab import READ_PIXELS, expect_step, open_tab
+from test_tab import READ_PIXELS, after_drawing, expect_step, open_tab
 
 pytestmark = pytest.mark.browser
 
@@ -183,6 +183,7 @@ def test_a_channels_own_histogram_counts_the_values_of_the_shown_samples(
         if edge < high:
             assert few.mean() - 0.02 <= below <= many.mean() + 0.02
     expect(histogram).to_have_attribute("data-reference", "step 0")
+    after_drawing(tab)
     page.keyboard.press("[")
     expect(histogram).to_have_attribute("data-channel", "6")
 
@@ -337,6 +338,7 @@ def test_a_sequence_shows_channels_by_time_and_its_rows_are_chosen_by_key(
     expect(tab.get_by_test_id("value-grid")).to_contain_text("row 2 column 30")
     statistics = tab.get_by_test_id("statistics")
     expect(statistics).to_have_attribute("data-channel", "0")
+    after_drawing(tab)
     page.keyboard.press("]")
     expect(statistics).to_have_attribute("data-channel", "1")
 

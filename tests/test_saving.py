@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import FrameLocator, Page, expect
+from playwright.sync_api import FrameLocator, Page, Route, expect
 from tensorboard_process import TensorBoard, eventually
 from test_frame import AXIS_LEFT, AXIS_RIGHT, saved
 from test_tab import current_step, expect_step, open_tab
@@ -65,7 +65,8 @@ def check_picture(png: bytes, shown: np.ndarray) -> np.ndarray:
 
 
 def test_a_gif_has_a_frame_a_step_in_view_and_each_is_the_picture_of_its_step(page: Page, board: TensorBoard) -> None:
-    state = {"run": "lr-0.05", "view": "layer", "layer": "conv1", "sample": 3, "range": f"{STEPS[0]}..{STEPS[-1]}", "speed": SPEED}
+    state = {"run": "lr-0.05", "view": "layer", "layer": "conv1", "sample": 3, "channel": 5, "speed": SPEED}
+    state["range"] = f"{STEPS[0]}..{STEPS[-1]}"
     tab = open_tab(page, board, step=30, **state)
     expect(tab.get_by_test_id("map-large")).to_have_attribute("data-step", "30")
     frames, durations = frames_of(save_gif(page, tab, "map-large"))
@@ -94,6 +95,7 @@ def test_in_a_gif_of_a_plot_over_steps_the_cursor_goes_through_them(page: Page, 
     tab = open_tab(page, board, run="lr-0.05", layer="conv1", step=0, speed=SPEED)
     expect_step(tab, 0)
     expect(tab.get_by_test_id("quilt")).to_have_attribute("data-lanes", "6")
+    expect(tab.get_by_test_id("values-a")).to_be_visible()
     frames, durations = frames_of(save_gif(page, tab, "values-a"))
     steps = np.arange(0, 75, 5)
     assert len(durations) == len(steps)
@@ -105,9 +107,14 @@ def test_in_a_gif_of_a_plot_over_steps_the_cursor_goes_through_them(page: Page, 
 
 
 def test_what_a_gif_leaves_out_is_said(page: Page, board: TensorBoard) -> None:
+    def let_through(route: Route) -> None:
+        """The first step's maps; no others ever come."""
+        if re.search(r"/maps\?.*step=0$", route.request.url):
+            route.continue_()
+
+    page.route(re.compile("plugin/actviz/maps"), let_through)
     tab = open_tab(page, board, run="lr-0.05", view="layer", layer="conv1", step=0)
     expect(tab.get_by_test_id("map-large")).to_have_attribute("data-step", "0")
-    page.route(re.compile("plugin/actviz/maps"), lambda route: None)  # what is not there yet never comes
     tab.get_by_test_id("save").click()
 
     def save_and_stop() -> None:
@@ -121,7 +128,7 @@ def test_what_a_gif_leaves_out_is_said(page: Page, board: TensorBoard) -> None:
 
 
 def test_a_picture_is_large_enough_for_print_and_has_its_scale(page: Page, board: TensorBoard) -> None:
-    tab = open_tab(page, board, run="lr-0.05", view="layer", layer="conv1", sample=3, step=30)
+    tab = open_tab(page, board, run="lr-0.05", view="layer", layer="conv1", sample=3, channel=5, step=30)
     expect(tab.get_by_test_id("map-large")).to_have_attribute("data-step", "30")
     shown = pixels_of(tab, "map-large")
     tab.get_by_test_id("save").click()
@@ -134,7 +141,7 @@ def test_a_picture_is_large_enough_for_print_and_has_its_scale(page: Page, board
 
 def test_a_drawing_has_its_lines_and_says_what_it_is_of(page: Page, board: TensorBoard) -> None:
     tab = open_tab(page, board, run="lr-0.05", runB="lr-0.2", view="compare", layer="conv1", step=30)
-    expect(tab.get_by_test_id("overlaid")).to_be_visible(timeout=20_000)
+    expect(tab.get_by_test_id("overlaid")).to_have_attribute("data-runs", "lr-0.05 lr-0.2")
     tab.get_by_test_id("save").click()
     _, svg = saved(page, lambda: tab.locator("[data-panel=overlaid]").get_by_role("button", name="SVG").click())
     drawing = ElementTree.fromstring(svg)

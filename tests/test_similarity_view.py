@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -309,78 +310,79 @@ def train(directory: Path, steps: int, every: int = 1, nan_at: int | None = None
 PROBE = torch.linspace(-1, 1, 12 * 6).reshape(12, 6).sin()
 
 
-def test_what_is_equal_or_not_finite_has_words_and_no_number(page: Page, board: TensorBoard, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TensorBoard]:
+    """Runs of a small network: with NaN, long, of other steps, of other probes, without one."""
+    top = tmp_path_factory.mktemp("small")
+    train(top / "bad", 20, nan_at=12, probe=PROBE)
+    train(top / "long", 600, probe=PROBE, stock_tabs=False, moving=True)
+    train(top / "a", 20, probe=PROBE, samples=4)
+    train(top / "b", 20, every=2, probe=PROBE + 1, samples=4)
+    train(top / "c", 20, probe=PROBE[:7], samples=4)
+    train(top / "d", 20)
+    with tensorboard(tmp_path_factory.mktemp("board") / "out", "--logdir", str(top)) as running:
+        yield running
+
+
+def test_what_is_equal_or_not_finite_has_words_and_no_number(page: Page, board: TensorBoard, small: TensorBoard) -> None:
     tab = open_tab(page, board, view="similarity", run=RUNS[0], runB=RUNS[1], focus="B", layer="relu2", step=70)
     frames = tab.get_by_test_id("pca-frames").nth(1)
     expect(frames).to_have_attribute("data-states", re.compile("^0 .*1$"))
     expect(frames).to_have_attribute("aria-label", re.compile("equal for all samples at .* of 15 steps"))
     expect(tab.get_by_test_id("samples")).to_contain_text("equal for all samples")
     expect(tab.get_by_test_id("matrix-within").get_by_test_id("cell-value")).to_contain_text("relu2, fc2: equal for all samples")
-    train(tmp_path / "log" / "bad", 20, nan_at=12, probe=PROBE)
-    with tensorboard(tmp_path / "out", "--logdir", str(tmp_path / "log")) as other:
-        tab = open_tab(page, other, view="similarity", layer="2", step=15)
-        expect(tab.get_by_test_id("samples")).to_contain_text("NaN or infinity")
-        expect(tab.get_by_test_id("scatter")).to_have_attribute("data-points", "")
-        expect(tab.get_by_test_id("pca-frames")).to_have_attribute("data-states", re.compile("^0 .*2$"))
-        expect(tab.get_by_test_id("matrix-within").get_by_test_id("cell-value")).to_have_text("2: NaN or infinity")
-        expect(tab.get_by_test_id("dimensions-values")).to_contain_text("NaN")
+    tab = open_tab(page, small, view="similarity", run="bad", layer="2", step=15)
+    expect(tab.get_by_test_id("samples")).to_contain_text("NaN or infinity")
+    expect(tab.get_by_test_id("scatter")).to_have_attribute("data-points", "")
+    expect(tab.get_by_test_id("pca-frames")).to_have_attribute("data-states", re.compile("^0 .*2$"))
+    expect(tab.get_by_test_id("matrix-within").get_by_test_id("cell-value")).to_have_text("2: NaN or infinity")
+    expect(tab.get_by_test_id("dimensions-values")).to_contain_text("NaN")
 
 
-def test_a_step_between_those_of_a_thinned_answer_is_turned_onto_the_one_before(page: Page, tmp_path: Path) -> None:
-    train(tmp_path / "log" / "long", 600, probe=PROBE, stock_tabs=False, moving=True)
-    with tensorboard(tmp_path / "out", "--logdir", str(tmp_path / "log")) as other:
-        whole = other.record("projection", run="long", layer="0").arrays
-        assert 301 not in whole["steps"]
-        before = whole["points"][whole["steps"].tolist().index(300)]
-        alone = other.record("projection", run="long", layer="0", step=301).arrays["points"][0]
-        tab = open_tab(page, other, view="similarity", layer="0", step=301)
-        scatter = tab.get_by_test_id("scatter")
-        expect(scatter).to_have_attribute("data-step", "301")
-        points = np.array(str(scatter.get_attribute("data-points")).split(), float).reshape(12, 2)
-        distances, expected = (np.linalg.norm(each[:, None] - each[None], axis=-1) for each in (points, alone))
-        np.testing.assert_allclose(distances, expected, atol=1e-4 * np.abs(alone).max())
-        assert np.linalg.norm(points - before) < 0.2 * np.linalg.norm(before)
-        assert np.linalg.norm(points - before) <= np.linalg.norm(alone - before) + 1e-6
-        page.keyboard.press("ArrowLeft")
-        expect(scatter).to_have_attribute("data-step", "300")
+def test_a_step_between_those_of_a_thinned_answer_is_turned_onto_the_one_before(page: Page, small: TensorBoard) -> None:
+    whole = small.record("projection", run="long", layer="0").arrays
+    assert 301 not in whole["steps"]
+    before = whole["points"][whole["steps"].tolist().index(300)]
+    alone = small.record("projection", run="long", layer="0", step=301).arrays["points"][0]
+    tab = open_tab(page, small, view="similarity", run="long", layer="0", step=301)
+    scatter = tab.get_by_test_id("scatter")
+    expect(scatter).to_have_attribute("data-step", "301")
+    points = np.array(str(scatter.get_attribute("data-points")).split(), float).reshape(12, 2)
+    distances, expected = (np.linalg.norm(each[:, None] - each[None], axis=-1) for each in (points, alone))
+    np.testing.assert_allclose(distances, expected, atol=1e-4 * np.abs(alone).max())
+    assert np.linalg.norm(points - before) < 0.2 * np.linalg.norm(before)
+    assert np.linalg.norm(points - before) <= np.linalg.norm(alone - before) + 1e-6
+    page.keyboard.press("ArrowLeft")
+    expect(scatter).to_have_attribute("data-step", "300")
 
 
-def test_without_a_probe_the_page_says_how_to_give_one(page: Page, tmp_path: Path) -> None:
-    train(tmp_path / "log" / "plain", 3)
-    with tensorboard(tmp_path / "out", "--logdir", str(tmp_path / "log")) as other:
-        tab = open_tab(page, other, view="similarity")
-        expect(tab.get_by_test_id("without-probe")).to_contain_text("probe=images[:64], probe_labels=labels[:64]")
+def test_without_a_probe_the_page_says_how_to_give_one(page: Page, small: TensorBoard) -> None:
+    tab = open_tab(page, small, view="similarity", run="d")
+    expect(tab.get_by_test_id("without-probe")).to_contain_text("probe=images[:64], probe_labels=labels[:64]")
 
 
-def test_what_two_runs_cannot_compare_is_said(page: Page, chromium: Any, tmp_path: Path) -> None:
-    train(tmp_path / "log" / "a", 20, probe=PROBE, samples=4)
-    train(tmp_path / "log" / "b", 20, every=2, probe=PROBE + 1, samples=4)
-    train(tmp_path / "log" / "c", 20, probe=PROBE[:7], samples=4)
-    train(tmp_path / "log" / "d", 20)
-    with tensorboard(tmp_path / "out", "--logdir", str(tmp_path / "log")) as other:
-        tab = open_tab(page, other, view="similarity", run="a", runB="b", step=10)
-        words = tab.locator(".matrix").nth(1)
-        expect(words).to_contain_text("different inputs")
-        page.keyboard.press("ArrowRight")
-        expect(words).to_contain_text("Run B did not log step 11.")
-        tab.get_by_test_id("run-b").select_option("d")
-        expect(words).to_contain_text("Run B has no probe.")
-        expect(tab.locator(".frame-row")).to_contain_text("Run B has no probe.")
-        expect(tab.get_by_test_id("matrix-within").locator("canvas")).to_have_attribute("data-step", "11")
-        refused = chromium.new_page()  # not the fixture's: a refusal is an error on the console
-        tab = open_tab(refused, other, view="similarity", run="a", runB="c", step=11)
-        expect(tab.locator(".matrix").nth(1)).to_contain_text("12 and of 7 samples")
-        refused.close()
+def test_what_two_runs_cannot_compare_is_said(page: Page, chromium: Any, small: TensorBoard) -> None:
+    tab = open_tab(page, small, view="similarity", run="a", runB="b", step=10)
+    words = tab.locator(".matrix").nth(1)
+    expect(words).to_contain_text("different inputs")
+    page.keyboard.press("ArrowRight")
+    expect(words).to_contain_text("Run B did not log step 11.")
+    tab.get_by_test_id("run-b").select_option("d")
+    expect(words).to_contain_text("Run B has no probe.")
+    expect(tab.locator(".frame-row")).to_contain_text("Run B has no probe.")
+    expect(tab.get_by_test_id("matrix-within").locator("canvas")).to_have_attribute("data-step", "11")
+    refused = chromium.new_page()  # not the fixture's: a refusal is an error on the console
+    tab = open_tab(refused, small, view="similarity", run="a", runB="c", step=11)
+    expect(tab.locator(".matrix").nth(1)).to_contain_text("12 and of 7 samples")
+    refused.close()
 
 
-def test_one_run_shows_its_steps_beside_its_layers(page: Page, tmp_path: Path) -> None:
-    train(tmp_path / "log" / "only", 30, probe=PROBE)
-    with tensorboard(tmp_path / "out", "--logdir", str(tmp_path / "log")) as other:
-        tab = open_tab(page, other, view="similarity", layer="1", step=3)
-        expect(tab.get_by_test_id("matrix-steps").locator("canvas")).to_have_attribute("data-layer", "1")
-        assert tab.get_by_test_id("comparison").count() == 0
-        page.keyboard.press("ArrowDown")
-        expect(tab.get_by_test_id("matrix-steps").locator("canvas")).to_have_attribute("data-layer", "2")
+def test_one_run_shows_its_steps_beside_its_layers(page: Page, small: TensorBoard) -> None:
+    tab = open_tab(page, small, view="similarity", run="a", layer="1", step=3)
+    expect(tab.get_by_test_id("matrix-steps").locator("canvas")).to_have_attribute("data-layer", "1")
+    assert tab.get_by_test_id("comparison").count() == 0
+    page.keyboard.press("ArrowDown")
+    expect(tab.get_by_test_id("matrix-steps").locator("canvas")).to_have_attribute("data-layer", "2")
 
 
 @pytest.mark.parametrize("width", [900, 1440, 2560])

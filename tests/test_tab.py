@@ -37,7 +37,14 @@ def open_tab(page: Page, board: TensorBoard, **state: Any) -> FrameLocator:
     page.goto(link_to(board, **state))
     tab = page.frame_locator("iframe")
     expect(tab.get_by_test_id("layer-row").first).to_be_visible(timeout=30_000)
+    after_drawing(tab)
     return tab
+
+
+def after_drawing(tab: FrameLocator) -> None:
+    """Wait until what the page does behind the drawing of what is there now is done: it measures its width, and tells the keys what they
+    go through."""
+    tab.locator("body").evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
 
 
 def current_step(tab: FrameLocator) -> int:
