@@ -24,9 +24,6 @@ ROOT = Path(__file__).parent.parent
 EPOCHS = 3
 """Of the demo's training."""
 
-PATIENCE_MS = 20_000
-"""For what the page shows by itself; on a busy machine TensorBoard and browser take many times as long."""
-
 # Chromium's own requests to the network are none of the tests' business.
 ARGUMENTS = [
     "--disable-gpu",
@@ -41,7 +38,7 @@ ARGUMENTS = [
 # The same examples each time, however long one takes: chance, or a busy machine, is to fail no test. `make fuzz` looks for other ones.
 hypothesis.settings.load_profile("ci")
 
-# Only what never comes takes so long.
+# Only what never comes takes so long; on a busy machine TensorBoard and browser take many times as long as alone.
 expect.set_options(timeout=30_000)
 
 
@@ -59,7 +56,6 @@ def chromium_path() -> str:
 @pytest.fixture(scope="session")
 def playwright(chromium_path: str) -> Iterator[Playwright]:
     """The one there can be at a time; to look for a browser may have needed another before."""
-    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as running:
         yield running
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from held import Held
 from layer_page import layer_view, number
 from playwright.sync_api import Page, expect
 from tensorboard_process import TensorBoard, tensorboard
@@ -62,10 +63,15 @@ def test_overview_tree_and_link_tell_of_gradients(page: Page, board: TensorBoard
     tab = open_tab(page, board, run="with", layer="0", step=3)
     told = tab.get_by_test_id("selected-values")
     expect(told).to_have_text(re.compile(r"^RMS of 0 at step 3: A \d"))
-    value = told.inner_text().rpartition("A ")[2]
-    tab.get_by_test_id("quantity").select_option("gradients")
-    expect(told).to_contain_text("gradient RMS of 0 at step 3: A ")
-    expect(told).not_to_have_text(re.compile(f"A ({re.escape(value)}|…)$"))  # until the gradients are there
+    before = told.inner_text()
+    held = Held(page, "**/stats?*")
+    with page.expect_request("**/stats?*of=gradients*"):
+        tab.get_by_test_id("quantity").select_option("gradients")
+    expect(told).to_have_text(before)  # what was chosen before, under its own name
+    expect(tab.get_by_test_id("quilt")).to_have_attribute("data-of", "activations")
+    expect(tab.locator(".stat").first).to_contain_text(re.compile("^RMS"))
+    held.pass_on()
+    expect(told).to_have_text(re.compile(r"^gradient RMS of 0 at step 3: A \d"))
     assert number(told.inner_text().rpartition("A ")[2]) == pytest.approx(rms(logs[1][3]), rel=5e-3)
     expect(tab.get_by_test_id("quilt")).to_have_attribute("data-of", "gradients")
     expect(tab.get_by_test_id("values")).to_contain_text("Gradients of 0 over steps")
@@ -93,6 +99,16 @@ def test_the_layers_plots_are_of_its_gradient_and_its_maps_stay(page: Page, boar
     expect(tab.get_by_test_id("statistics")).not_to_have_attribute("data-numbers", ", ".join(f"{k} {v}" for k, v in numbers.items()))
     tab.get_by_test_id("choose-layer").first.click()
     expect(tab.get_by_role("heading", name="Statistics", exact=True)).to_be_visible()
+
+
+def test_propagation_gives_no_gradients_zeros_as_its_maps(page: Page, board: TensorBoard) -> None:
+    for of in ("activations", "gradients"):
+        tab = open_tab(page, board, run="with", view="propagation", layer="1", step=3, of=of)
+        linear, relu = (tab.locator(f'[data-testid=score-row][data-layer="{name}"]') for name in "01")
+        expect(relu).to_contain_text("max")
+        expect(tab.locator(".stat").first).to_contain_text("gradient RMS" if of == "gradients" else "RMS")
+        expect(relu.get_by_text(re.compile("zero$"))).to_have_count(1 if of == "activations" else 0)
+        expect(linear.get_by_text(re.compile("zero$"))).to_have_count(0)  # half of its gradient is, behind the ReLU
 
 
 def test_where_no_gradients_were_logged_there_is_no_choice_and_a_link_says_so(page: Page, board: TensorBoard) -> None:

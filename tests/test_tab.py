@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import EPOCHS
-from playwright.sync_api import FrameLocator, Page, expect
+from playwright.sync_api import FrameLocator, Page, Route, expect
 from tensorboard_process import TensorBoard, eventually, tensorboard
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
@@ -524,6 +524,27 @@ def test_keys_work_again_when_the_pointer_comes_back_from_tensorboards_own_bar(p
     page.wait_for_function("document.activeElement.tagName === 'IFRAME'")
     page.keyboard.press("ArrowRight")
     expect_step(tab, 25)
+
+
+def test_a_link_waits_for_a_run_that_is_still_to_be_read(page: Page, board: TensorBoard) -> None:
+    being_read = True
+
+    def answer(route: Route) -> None:
+        response = route.fetch()
+        runs = response.json()
+        if being_read:
+            runs |= {"ready": False, "runs": [run for run in runs["runs"] if run["run"] == "lr-0.05"]}
+        route.fulfill(response=response, json=runs)
+
+    page.route("**/actviz/runs", answer)
+    with page.expect_response("**/actviz/runs"):
+        page.goto(link_to(board, run="lr-0.2", runB="lr-0.05", view="layer", layer="fc1", step=30))
+    being_read = False
+    tab = page.frame_locator("iframe")
+    expect(tab.get_by_test_id("map-large")).to_have_attribute("data-run", "lr-0.2")
+    expect_step(tab, 30)
+    expect(tab.get_by_test_id("absent")).to_have_count(0)
+    page.unroute_all(behavior="wait")
 
 
 def test_a_link_to_what_is_not_in_the_log_says_so(page: Page, board: TensorBoard) -> None:

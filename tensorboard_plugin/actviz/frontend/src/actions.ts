@@ -211,16 +211,17 @@ export function toggleFollow(): void {
 /** Fills in what neither the URL nor the user chose, and lets go of what is not there; what a link asked for in vain is told. */
 export function settle(): void {
   const names = runs.value?.runs.map((info) => info.run) ?? [];
-  if (names.length === 0) return;
+  const awaited = linked.value && runs.value?.ready === false; // runs that a link asks for may yet come
+  if (names.length === 0 || (awaited && runA.value !== null && !names.includes(runA.value))) return;
   batch(() => {
-    if (linked.value) tellAbsent(names);
+    if (linked.value && !awaited) tellAbsent(names);
     if (runA.value === null || !names.includes(runA.value)) {
       runA.value = names[0] as string;
       if (runB.value === null && names.length > 1 && names.length <= 4) runB.value = names[1] as string;
     }
-    if (!pinned.value.every((run) => names.includes(run)))
-      pinned.value = pinned.value.filter((run) => names.includes(run));
-    if (runB.value !== null && (!names.includes(runB.value) || runB.value === runA.value)) runB.value = null;
+    const gone = (run: string) => !awaited && !names.includes(run);
+    if (pinned.value.some(gone)) pinned.value = pinned.value.filter((run) => !gone(run));
+    if (runB.value !== null && (gone(runB.value) || runB.value === runA.value)) runB.value = null;
     if (runB.value === null) focus.value = "A";
     const known = layers.value;
     if (known.length > 0 && !known.some((info) => info.name === layer.value)) layer.value = known[0]?.name ?? null;

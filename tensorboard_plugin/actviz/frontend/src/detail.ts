@@ -3,7 +3,7 @@ import { effect, signal } from "@preact/signals";
 import { fetchStats, type StatsRange } from "./api";
 import { indexRange, nearestIndex } from "./axis";
 import { columnsFor } from "./columns";
-import { laneRuns, quantity, stat, stats, step, timelines, zoom } from "./state";
+import { drawnStats, laneRuns, quantity, stat, stats, step, timelines, zoom } from "./state";
 import { indexOfStep, rowOf } from "./stats";
 import type { Stats } from "./types";
 
@@ -24,7 +24,7 @@ const surroundings = signal<Readonly<Record<string, Part>>>({});
 
 /** The statistic of a run for the range in view: every step of it, if there are not too many. */
 export function statsInView(run: string): Stats | undefined {
-  const whole = stats.value[run];
+  const whole = drawnStats(run);
   const part = ranges.value[run];
   const range = zoom.value;
   if (whole?.columns === undefined || range === null || part === undefined) return whole;
@@ -43,7 +43,7 @@ export interface Exact {
 
 /** A layer's statistic at exactly this step; null where it was not logged, or is not known yet. */
 export function statAt(run: string, layer: string, at: number | null): Exact | null {
-  const whole = stats.value[run];
+  const whole = drawnStats(run);
   const known = [whole, ranges.value[run]?.stats, surroundings.value[run]?.stats];
   for (const each of known) {
     if (each === undefined || !sameStat(each, whole)) continue;

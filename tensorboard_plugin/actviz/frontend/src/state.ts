@@ -145,8 +145,21 @@ export const choosesQuantity = computed(
     quantity.value === "gradients" ||
     laneRuns.value.some(({ run }) => models.value[run]?.layers.some(({ records }) => records?.includes("gradient"))),
 );
+/** What the statistics in view are of: as chosen once those of any run are there, until then as chosen before. */
+const drawn = computed(() => {
+  const held = laneRuns.value.flatMap(({ run }) => stats.value[run] ?? []);
+  const chosen = { stat: stat.value, of: quantity.value };
+  return held.some((each) => each.stat === chosen.stat && each.of === chosen.of) ? chosen : (held[0] ?? chosen);
+});
+export const drawnStat = computed(() => drawn.value.stat);
+export const drawnQuantity = computed(() => drawn.value.of);
+/** A run's statistics, where they are of what is in view. */
+export function drawnStats(run: string): Stats | undefined {
+  const known = stats.value[run];
+  return known?.stat === drawnStat.value && known.of === drawnQuantity.value ? known : undefined;
+}
 /** Name of what quilt and sparklines show. */
-export const shownStat = computed(() => titled(statLabel(stat.value), quantity.value));
+export const shownStat = computed(() => titled(statLabel(drawnStat.value), drawnQuantity.value));
 function unionOf(shown: readonly { run: string }[]): Float64Array {
   const [first] = shown;
   if (first && shown.length === 1) return Float64Array.from(timelines.value[first.run]?.steps ?? []);

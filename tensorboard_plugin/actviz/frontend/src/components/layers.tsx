@@ -18,7 +18,7 @@ import {
   typeOf,
   useRowsScroll,
 } from "../rows";
-import { axis, dark, laneRuns, layer, search, shownStat, stat, statScale, step, view } from "../state";
+import { axis, dark, drawnStat, laneRuns, layer, search, shownStat, statScale, step, view } from "../state";
 import { isFraction } from "../statistics";
 import { rowOf } from "../stats";
 import { fitted } from "../text";
@@ -172,7 +172,7 @@ function Sparkline({ name, height }: { name: string; height: number }) {
       aria-hidden="true"
       deps={[...lines.map(({ values }) => values), ...lines.map(({ colour }) => colour)]}
       draw={(context) =>
-        drawSparkline(context, lines, axis.value, { width: SPARK_WIDTH, height }, stat.value, statScale.value)
+        drawSparkline(context, lines, axis.value, { width: SPARK_WIDTH, height }, drawnStat.value, statScale.value)
       }
     />
   );
@@ -211,7 +211,7 @@ export function Layers({ height }: { height: number | null }) {
         {!slim.value && (
           <span class="stat">
             {shownStat.value}
-            {statScale.value === "linear" || isFraction(stat.value) ? "" : `, ${statScale.value}`}
+            {statScale.value === "linear" || isFraction(drawnStat.value) ? "" : `, ${statScale.value}`}
           </span>
         )}
       </div>

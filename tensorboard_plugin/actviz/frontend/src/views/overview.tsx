@@ -9,6 +9,7 @@ import { useRowsScroll } from "../rows";
 import {
   choosesQuantity,
   dark,
+  drawnStat,
   hoverStep,
   type Lanes,
   laneRuns,
@@ -30,13 +31,13 @@ const SCALES: readonly StatScale[] = ["log", "linear", "symlog"];
 /** The scale's ends in words; of differences, with their sign. */
 function ends({ low, high }: StatDomain): [string, string] {
   if (lanes.value === "difference") return [`\u2212${formatStat(high)}`, `+${formatStat(high)}`];
-  return [formatStat(low), isFraction(stat.value) ? formatStat(high) : `≥ ${formatStat(high)}`];
+  return [formatStat(low), isFraction(drawnStat.value) ? formatStat(high) : `≥ ${formatStat(high)}`];
 }
 
 export function OverviewControls() {
   const { kind } = domain.value;
   const difference = lanes.value === "difference";
-  const fraction = isFraction(stat.value) && !difference;
+  const fraction = isFraction(drawnStat.value) && !difference;
   const table = lut(difference ? "differences" : "statistics", dark.value);
   const gradient = `linear-gradient(to right, ${Array.from({ length: 9 }, (_, index) => css(table, index / 8)).join(", ")})`;
   const [low, high] = ends(domain.value);

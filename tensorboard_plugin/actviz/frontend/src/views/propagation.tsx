@@ -123,6 +123,7 @@ function Score({ run, model, layers, available }: ScoreProps) {
     const element = scroller.current;
     if (element === null) return undefined;
     const measure = () => setSeen({ top: element.scrollTop, height: element.clientHeight });
+    measure(); // before rows far out of sight are asked for
     const observer = new ResizeObserver(measure);
     observer.observe(element);
     element.addEventListener("scroll", measure, { passive: true });

@@ -1,5 +1,5 @@
 // The maps of A and of B, and their difference, on one grid: side by side, or over each other.
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 import { lut, type ScaleName } from "../../colour";
 import { Canvas } from "../../components/canvas";
 import { cornerOf, drawTiles, type TileSource, wipeClip } from "../../draw/tiles";
@@ -214,7 +214,7 @@ export function Panels({ scene, width, height }: { scene: Scene; width: number; 
   const { pair, pairs, words } = scene;
   const mode = compareMode.value;
   const names = pairs.map(({ name }) => name);
-  useEffect(() => {
+  useLayoutEffect(() => {
     shownChannels.value = names;
   }, [names.join()]);
   useEffect(() => {

@@ -1,5 +1,5 @@
 // Channels x time: means, and where channels die, revive or are born.
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useLayoutEffect, useMemo, useState } from "preact/hooks";
 import { chooseStep } from "../../actions";
 import { nearestIndex } from "../../axis";
 import { lut } from "../../colour";
@@ -37,7 +37,7 @@ export function ChannelMeans({ channels, of, shown, reference, height }: Channel
   const [under, setUnder] = useState<{ row: number; index: number } | null>(null);
   const count = channels.channels.length;
   const byChannel = shown?.maps.layout === "channels";
-  useEffect(() => {
+  useLayoutEffect(() => {
     // Where the maps are not of channels, the keys for channels go through these rows.
     if (!byChannel) shownChannels.value = Array.from(channels.channels);
   }, [byChannel, channels]);

@@ -1,5 +1,5 @@
 // The maps of all kept channels; or, of a sequence, of all samples; or the vector heat map.
-import { useEffect } from "preact/hooks";
+import { useEffect, useLayoutEffect } from "preact/hooks";
 import { lut } from "../../colour";
 import { Canvas } from "../../components/canvas";
 import { depthsOf, sliceOf } from "../../depths";
@@ -70,7 +70,7 @@ export function Grid(props: GridProps) {
         )
       : [];
   const names = order.map((position) => shown.maps.channels[position] as number);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (shown.maps.layout === "channels") shownChannels.value = names;
   }, [names.join(), shown.maps.layout]);
   if (shown.maps.layout === "vector") return <Heat {...props} />;

@@ -1,5 +1,5 @@
 // Attention heads of one place at one step: a map a head, one of them enlarged over its tokens, and their numbers.
-import { useEffect, useMemo } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo } from "preact/hooks";
 import { maxPooled, type Reduced, weightsOf } from "../../attention";
 import { lut } from "../../colour";
 import { Canvas } from "../../components/canvas";
@@ -38,7 +38,7 @@ export function HeadsTop(props: HeadsProps) {
   const { attention } = shown;
   const at = Math.min(sample.value, attention.samples.length - 1);
   const names: (number | null)[] = [null, ...attention.channels];
-  useEffect(() => {
+  useLayoutEffect(() => {
     shownHeads.value = names;
     return () => {
       shownHeads.value = [];

@@ -5,7 +5,7 @@ import { differenceOf } from "../../difference";
 import { type Edges, edgesOf, type Lane, laneOf } from "../../draw/quilt";
 import { differenceDomain, statDomain } from "../../draw/scale";
 import type { GroupRow, LayerRow, Row } from "../../rows";
-import { axis, laneRuns, lanes, type RunLetter, stat, statScale, stats } from "../../state";
+import { axis, drawnStat, drawnStats, laneRuns, lanes, type RunLetter, statScale } from "../../state";
 import { rowOf } from "../../stats";
 import type { Stats } from "../../types";
 
@@ -31,11 +31,11 @@ export const shownLanes = computed<LaneRun[]>(() => {
 export const domain = computed(() => {
   if (lanes.value === "runs")
     return statDomain(
-      laneRuns.value.flatMap(({ run }) => (stats.value[run] ? [stats.value[run].values] : [])),
-      stat.value,
+      laneRuns.value.flatMap(({ run }) => drawnStats(run)?.values ?? []),
+      drawnStat.value,
       statScale.value,
     );
-  const [base, ...others] = laneRuns.value.map(({ run }) => stats.value[run]);
+  const [base, ...others] = laneRuns.value.map(({ run }) => drawnStats(run));
   const known = others.flatMap((other) => (base && other ? [differenceOf(base, other)] : []));
   const inView = known.some((each) => each === null) ? shownLanes.value.map((lane) => lane.stats ?? null) : known;
   return differenceDomain(

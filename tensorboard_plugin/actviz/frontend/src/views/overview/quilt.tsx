@@ -14,13 +14,13 @@ import { LANE_GAP, laneHeight, type Row, rows, rowsHeight, rowsScroll, toggleGro
 import {
   axis,
   dark,
+  drawnQuantity,
+  drawnStat,
   lanes,
   layer,
   mainWidth,
-  quantity,
   shownRuns,
   shownStat,
-  stat,
   timelines,
   toldStep,
   zoom,
@@ -32,8 +32,8 @@ import { domain, LaneFinder, type LaneRun, layerOf, shownLanes } from "./lanes";
 import { Strips } from "./strips";
 
 export function formatStat(value: number): string {
-  if (isFraction(stat.value)) return formatPercent(value);
-  return quantity.value === "gradients" ? formatGradient(value) : formatNumber(value);
+  if (isFraction(drawnStat.value)) return formatPercent(value);
+  return drawnQuantity.value === "gradients" ? formatGradient(value) : formatNumber(value);
 }
 
 function hasLanes(row: Row): boolean {
@@ -57,7 +57,7 @@ function csvRoute(): string {
           ["from", String(zoom.value[0])],
           ["to", String(zoom.value[1])],
         ];
-  return `statistics.csv?${new URLSearchParams([["run", shownRuns.value[0]?.run ?? ""], ["of", quantity.value], ...range])}`;
+  return `statistics.csv?${new URLSearchParams([["run", shownRuns.value[0]?.run ?? ""], ["of", drawnQuantity.value], ...range])}`;
 }
 
 export function Quilt({ height }: { height: number }) {
@@ -77,8 +77,8 @@ export function Quilt({ height }: { height: number }) {
       if (hasLanes(row)) for (const [index, run] of shown.entries()) drawRun(context, row, index, run);
     }
     context.translate(0, scroll);
-    canvas.dataset.stat = stat.value;
-    canvas.dataset.of = quantity.value;
+    canvas.dataset.stat = drawnStat.value;
+    canvas.dataset.of = drawnQuantity.value;
     canvas.dataset.rowNames = JSON.stringify(
       rowsBetween(scroll, scroll + height).map((row) => ({
         y: row.top - scroll + (row.kind === "layer" ? row.lanes : row.height) / 2,
@@ -222,7 +222,7 @@ function told(row: Row, { run, stats }: LaneRun, step: number | null): { words: 
   if (Number.isNaN(value)) return bad ? { words: "NaN", bad } : null;
   const plus = lanes.value === "difference" && value > 0 ? "+" : "";
   return {
-    words: plus + (isFraction(stat.value) && value < 0 ? `\u2212${formatStat(-value)}` : formatStat(value)),
+    words: plus + (isFraction(drawnStat.value) && value < 0 ? `\u2212${formatStat(-value)}` : formatStat(value)),
     bad,
   };
 }

@@ -38,6 +38,7 @@ function LayerStrips({ name }: { name: string }) {
     Promise.all(
       shown.map(async ({ run }) => ({
         run,
+        of,
         histograms: await fetchHistograms(run, name, signal, {
           of,
           from: range?.[0],
@@ -52,7 +53,7 @@ function LayerStrips({ name }: { name: string }) {
   const full = useMemo(() => fullShare(found), [found]);
   return (
     <>
-      {(data ?? []).map(({ run, histograms }) => (
+      {(data ?? []).map(({ run, of, histograms }) => (
         <Canvas
           key={run}
           width={mainWidth.value}

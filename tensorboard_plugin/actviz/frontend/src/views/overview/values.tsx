@@ -62,7 +62,7 @@ export function ValuesOverSteps({ height }: { height: number }) {
         <span class="hint">share of the values in each quarter octave; exact zeros in their own row</span>
         {answered !== key && data?.[0]?.layer !== name && <span class="hint">loading {name}</span>}
       </div>
-      {(data ?? []).map(({ letter, run, of, histograms }) => (
+      {(data ?? []).map(({ letter, run, layer: name, of, histograms }) => (
         <div key={letter} style={{ marginBottom: "10px" }}>
           {histograms && histograms.steps.length > 0 ? (
             <StepPlot label={`Values of ${name} in run ${run} over steps`}>
@@ -72,7 +72,7 @@ export function ValuesOverSteps({ height }: { height: number }) {
                 height={each}
                 role="img"
                 data-testid={`values-${letter.toLowerCase()}`}
-                data-csv={`histograms.csv?${new URLSearchParams({ run, layer: name ?? "", of })}`}
+                data-csv={`histograms.csv?${new URLSearchParams({ run, layer: name, of })}`}
                 aria-label={`Where the values of ${name} lie over steps, run ${run}`}
                 draw={(context) => {
                   drawValues(context, histograms, axis.value, scale, 0, lut("counts", dark.value), full);

@@ -4,7 +4,16 @@ import { chooseLayer } from "../../actions";
 import { statAt } from "../../detail";
 import { formatNumber, formatPercent, shorten } from "../../format";
 import { hasNonfinite, mapNumber } from "../../maps";
-import { type ChannelChoice, channelChoice, layer, referenceStep, scaleLocked, shownChannels, step } from "../../state";
+import {
+  type ChannelChoice,
+  channelChoice,
+  drawnQuantity,
+  layer,
+  referenceStep,
+  scaleLocked,
+  shownChannels,
+  step,
+} from "../../state";
 import type { LayerStats } from "../../types";
 import type { ShownMaps } from "../layer/data";
 import { chooseChannels } from "./channels";
@@ -206,7 +215,8 @@ function numbersOf(row: ScoreRow, shared: Shared, { maps, key }: ShownMaps, limi
   }
   const locked = scaleLocked.value ? limits?.abs_limit : null;
   const clips = locked != null && (max > locked || -low > locked);
-  const zero = statAt(key.run, row.info.name, key.step)?.zero ?? Number.NaN;
+  const known = drawnQuantity.value === "activations" ? statAt(key.run, row.info.name, key.step) : null;
+  const zero = known?.zero ?? Number.NaN;
   const pooled = maps.pool[0] * maps.pool[1] > 1 ? ` (a pixel is the mean of ${maps.pool.join(" × ")} values)` : "";
   const beyond = clips ? ", beyond it the end colour" : "";
   const unknown = scaleLocked.value ? "\nscale: of this step, as the run's limits are not known" : "";
