@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from playwright.sync_api import FrameLocator, Locator, Page, expect
+from scipy.linalg import orthogonal_procrustes
 from sklearn.decomposition import PCA
 from tensorboard_process import TensorBoard, eventually, tensorboard
 from test_tab import STEPS_AN_EPOCH, current_step, expect_layer, expect_step, independent_forward, open_tab, probe_images
@@ -154,6 +155,23 @@ def test_the_samples_lie_as_in_pca_up_to_rotation_and_the_head_says_what_is_expl
         text = tab.get_by_test_id("explained").inner_text()
         found = [float(percent) for percent in re.findall(r"([\d.]+) %", text)]
         np.testing.assert_allclose(found, 100 * pca.explained_variance_ratio_, atol=0.051)
+
+
+def test_the_plane_of_b_is_turned_as_a_whole_onto_that_of_a(page: Page, board: TensorBoard) -> None:
+    a, b = (board.record("projection", run=run, layer="fc1").arrays for run in RUNS)
+    np.testing.assert_array_equal(a["steps"], b["steps"])
+    known = (a["states"] == 0) & (b["states"] == 0)  # B's layer before it dies
+    assert 1 < known.sum() < len(known)
+    turn, _ = orthogonal_procrustes(b["points"][known].reshape(-1, 2), a["points"][known].reshape(-1, 2))
+    assert not np.allclose(turn, np.eye(2), atol=0.05)
+    tab = open_tab(page, board, view="similarity", run=RUNS[0], runB=RUNS[1], focus="B", layer="fc1", step=5)
+    scatter = tab.get_by_test_id("scatter")
+    expect(scatter).to_have_attribute("data-step", "5")
+    expect(scatter).to_have_attribute("data-run", RUNS[1])
+    expect(tab.get_by_role("main")).to_contain_text("aligned to the step before, B to A")
+    points = np.array(str(scatter.get_attribute("data-points")).split(), float).reshape(-1, 2)
+    expected = b["points"][b["steps"].tolist().index(5)] @ turn
+    np.testing.assert_allclose(points, expected, atol=1e-4 * np.abs(expected).max())
 
 
 def test_points_do_not_flip_between_steps_and_their_scale_stays(page: Page, board: TensorBoard) -> None:

@@ -440,6 +440,24 @@ sys.exit(main.run_main())
 """
 
 
+def test_a_mark_after_the_last_step_stands_at_the_right_end(page: Page, tmp_path: Path) -> None:
+    model = nn.Linear(2, 2)
+    with actviz_tb.watch(model, tmp_path / "log" / "run", every=5) as logger:
+        for _ in range(8):
+            model(torch.ones(1, 2))
+        logger.mark("the end")
+    with tensorboard(tmp_path / "out", "--logdir", str(tmp_path / "log")) as board:
+        tab = open_tab(page, board)
+        line = tab.get_by_test_id("timeline")
+        box = line.bounding_box()
+        assert box is not None
+        for x in range(int(box["width"]) - 1, 0, -4):  # from the right, where it is found soon
+            line.hover(position={"x": x, "y": 10})
+            if "the end" in str(line.get_attribute("title")):
+                break
+        expect(line).to_have_attribute("title", re.compile(r"^nearest logged step: 5\nthe end: step 8, "))
+
+
 def test_a_link_that_the_page_is_told_of_late_is_not_written_over(page: Page, board: TensorBoard) -> None:
     page.add_init_script("""
         addEventListener("hashchange", event => {

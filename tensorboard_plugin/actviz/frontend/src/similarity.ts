@@ -1,6 +1,7 @@
 // CKA matrices and projections, as numbers and words: pure.
 import { formatCount } from "./format";
-import type { Estimator } from "./types";
+import { indexOfStep } from "./stats";
+import { type Estimator, GramState, type Projection } from "./types";
 
 /** Where the colours of CKA begin, so that they mean the same at every step: the biased estimator is seldom near zero. */
 export const LOWEST_COLOUR: Readonly<Record<Estimator, number>> = { biased: 0.5, unbiased: 0 };
@@ -58,11 +59,18 @@ export function matrixCsv(
   return `${lines.join("\n")}\n`;
 }
 
+/** A rotation about the origin, after a reflection where `sign` is negative. */
+interface Turn {
+  cosine: number;
+  sine: number;
+  sign: number;
+}
+
 /**
- * Points [n, 2] turned and mirrored about the origin so that they lie as near to `target` as can be. The orthogonal Procrustes problem
- * (Schoenemann 1966) in the plane: the best rotation and the best reflection have closed forms.
+ * The turn by which points [n, 2] lie as near to `target` as can be. The orthogonal Procrustes problem (Schoenemann 1966) in the plane:
+ * the best rotation and the best reflection have closed forms.
  */
-export function alignedTo(points: Float32Array, target: Float32Array): Float32Array {
+function turnOnto(points: ArrayLike<number>, target: ArrayLike<number>): Turn {
   let [xx, xy, yx, yy] = [0, 0, 0, 0];
   for (let index = 0; index < points.length; index += 2) {
     const [x, y] = [points[index] as number, points[index + 1] as number];
@@ -75,10 +83,12 @@ export function alignedTo(points: Float32Array, target: Float32Array): Float32Ar
   const turned = Math.hypot(xx + yy, xy - yx);
   const mirrored = Math.hypot(xx - yy, xy + yx);
   const length = Math.max(turned, mirrored);
-  if (!(length > 0)) return points;
+  if (!(length > 0)) return { cosine: 1, sine: 0, sign: 1 };
   const sign = turned >= mirrored ? 1 : -1;
-  const cosine = (xx + sign * yy) / length;
-  const sine = (xy - sign * yx) / length;
+  return { cosine: (xx + sign * yy) / length, sine: (xy - sign * yx) / length, sign };
+}
+
+function turned(points: Float32Array, { cosine, sine, sign }: Turn): Float32Array {
   const found = new Float32Array(points.length);
   for (let index = 0; index < points.length; index += 2) {
     const [x, y] = [points[index] as number, points[index + 1] as number];
@@ -86,6 +96,30 @@ export function alignedTo(points: Float32Array, target: Float32Array): Float32Ar
     found[index + 1] = sine * x + sign * cosine * y;
   }
   return found;
+}
+
+/** Points turned and mirrored about the origin so that they lie as near to `target` as can be. */
+export function alignedTo(points: Float32Array, target: Float32Array): Float32Array {
+  return turned(points, turnOnto(points, target));
+}
+
+/** The points of one step. */
+export function pointsAt({ points, samples }: Projection, index: number): Float32Array {
+  return points.subarray(index * samples * 2, (index + 1) * samples * 2);
+}
+
+/** A run turned as a whole, the same at each step, so that over the steps of both it lies as near to another run as can be. */
+export function turnedOnto(run: Projection, other: Projection): Projection {
+  if (run.samples !== other.samples) return run;
+  const [own, target]: [number[], number[]] = [[], []];
+  for (const [index, at] of run.steps.entries()) {
+    const place = indexOfStep(other.steps, at);
+    const known = run.states[index] === GramState.HasDirection && other.states[place] === GramState.HasDirection;
+    if (place < 0 || !known) continue;
+    own.push(...pointsAt(run, index));
+    target.push(...pointsAt(other, place));
+  }
+  return { ...run, points: turned(run.points, turnOnto(own, target)) };
 }
 
 /** Half the side of a square that holds all points, or where a few are far out, 99 of 100 coordinates; 1 where there are none. */

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { rowShares } from "../src/draw/overlay";
 import { valueScale } from "../src/draw/values";
+import { sameInputs } from "../src/inputs";
 import type { Channels, Differences, Histograms, Inputs, LayerStats, Maps, Matching } from "../src/types";
 import { geometry, tileAt } from "../src/views/compare/geometry";
 import { rankChannels, rankLayers } from "../src/views/compare/rank";
@@ -8,7 +9,6 @@ import {
   differenceLimits,
   mismatch,
   pairTiles,
-  sameInputs,
   sharedLimits,
   tileIsZero,
   tilesOf,

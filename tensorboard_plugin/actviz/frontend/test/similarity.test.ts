@@ -9,8 +9,11 @@ import {
   formatCka,
   matrixCsv,
   nearestPoint,
+  pointsAt,
   reachOf,
+  turnedOnto,
 } from "../src/similarity";
+import { GramState, type Projection } from "../src/types";
 import { Answers } from "../src/views/similarity/data";
 import { framesOn } from "../src/views/similarity/history";
 
@@ -72,6 +75,32 @@ test("no rotation or reflection brings points nearer than the alignment does", (
     for (let angle = 0; angle < 2 * Math.PI; angle += 0.01)
       expect(found).toBeLessThanOrEqual(distance(turned(CLOUD, angle, mirror), target) + 1e-4);
   expect(alignedTo(CLOUD, new Float32Array(8))).toEqual(CLOUD);
+});
+
+test("a run is turned as a whole onto another one, by the steps that both have and where both have a direction", () => {
+  const history = (steps: number[], at: (step: number) => Float32Array): Projection => ({
+    run: "",
+    layer: "",
+    samples: 4,
+    logged: steps.length,
+    steps: Float64Array.from(steps),
+    points: Float32Array.from(steps.flatMap((step) => [...at(step)])),
+    explained: new Float32Array(2 * steps.length),
+    participation: new Float32Array(steps.length),
+    effectiveRank: new Float32Array(steps.length),
+    states: Uint8Array.from(steps, (step) => (step === 3 ? GramState.NonFinite : GramState.HasDirection)),
+  });
+  const shape = (step: number) => (step === 3 ? CLOUD.map(() => Number.NaN) : turned(CLOUD, step, 1));
+  const target = history([1, 2, 3, 5, 8], shape);
+  for (const mirror of [1, -1]) {
+    const run = history([2, 3, 4, 5], (step) => turned(shape(step), 2, mirror));
+    const found = turnedOnto(run, target);
+    for (const [index, step] of [2, 3, 4, 5].entries())
+      if (step !== 3) expect(distance(pointsAt(found, index), shape(step))).toBeLessThan(1e-5);
+    expect(pointsAt(found, 1).every(Number.isNaN)).toBe(true);
+  }
+  expect(turnedOnto(target, { ...target, samples: 5 })).toBe(target);
+  expect(turnedOnto(history([7], shape), target).points).toEqual(history([7], shape).points);
 });
 
 test("the plane holds all points, but for a few that are far out, and tells how many", () => {

@@ -6,7 +6,20 @@ import { items } from "../findings";
 import { formatCount, formatTime } from "../format";
 import { palette } from "../palette";
 import { AXIS_MODES, type AxisMode } from "../spacing";
-import { axis, axisMode, dark, hoverStep, laneRuns, mainWidth, spacings, step, stepsInView, timelines } from "../state";
+import {
+  axis,
+  axisMode,
+  dark,
+  hoverStep,
+  laneRuns,
+  laneSteps,
+  mainWidth,
+  spacings,
+  step,
+  stepsInView,
+  timelines,
+} from "../state";
+import type { Mark } from "../types";
 import { Canvas } from "./canvas";
 import { FindingsLane } from "./findings";
 import { Cursors, scrubbing } from "./frame";
@@ -16,6 +29,12 @@ const HEIGHT = 87;
 const FINDINGS_TOP = 23;
 /** A mark or restart is told when the pointer is so many pixels from it. */
 const NEAR_PIXELS = 5;
+
+/** Where a mark stands: one after the last logged step, as of a training's end, at that step. */
+function placeOf({ step: at }: Mark): number {
+  const steps = laneSteps.value;
+  return Math.min(at, steps[steps.length - 1] ?? at);
+}
 
 /** What there is at a place on the axis, in words: the nearest logged step, and the marks and restarts there. */
 function toldAt(hovered: number): string {
@@ -27,7 +46,7 @@ function toldAt(hovered: number): string {
   for (const { run } of laneRuns.value) {
     const timeline = timelines.value[run];
     for (const mark of timeline?.marks ?? [])
-      if (near(mark.step))
+      if (near(placeOf(mark)))
         words.push(`${mark.text}: step ${formatCount(mark.step)}, ${formatTime(mark.wall_time_s)} (${run})`);
     for (const restart of timeline?.restarts ?? [])
       if (near(restart.step))
@@ -39,6 +58,7 @@ function toldAt(hovered: number): string {
 export function TimeLine() {
   const shown = laneRuns.value;
   const marks = shown.map(({ run }) => timelines.value[run]?.marks ?? []).find((each) => each.length > 0) ?? [];
+  const placed = marks.map((mark) => ({ ...mark, step: placeOf(mark) }));
   const lanes = shown.map(({ letter, run }) => ({
     letter: letter ?? "",
     colour: runColour(run, dark.value),
@@ -71,7 +91,7 @@ export function TimeLine() {
           width={mainWidth.value}
           height={HEIGHT}
           aria-hidden="true"
-          draw={(context) => drawTimeline(context, axis.value, marks, lanes, palette.value)}
+          draw={(context) => drawTimeline(context, axis.value, placed, lanes, palette.value)}
         />
         <FindingsLane />
         <Cursors />

@@ -64,14 +64,16 @@ function drawMarks(
   const put = (step: number, text: string, line: string, ink: string) => {
     const x = Math.round(axis.x(step));
     if (step < axis.first || step > axis.last) return;
-    const end = x + context.measureText(text).width + 12;
-    const fits = end - 8 <= axis.right && taken.every(([from, to]) => end <= from || x >= to);
+    const width = context.measureText(text).width + 12;
+    // The words follow their line, at the right end they stand before it.
+    const from = x + width - 8 <= axis.right ? x : x - width;
+    const fits = from >= axis.left && taken.every(([start, end]) => from + width <= start || from >= end);
     context.fillStyle = line;
     context.fillRect(x, MARK_TOP, 1, fits ? 16 : 5);
     if (!fits) return;
     context.fillStyle = ink;
-    context.fillText(text, x + 4, MARK_TOP + 9);
-    taken.push([x, end]);
+    context.fillText(text, from === x ? x + 4 : from + 8, MARK_TOP + 9);
+    taken.push([from, from + width]);
   };
   for (const { letter, restarts } of lanes)
     for (const step of restarts) put(step, letter === "" ? "restart" : `restart ${letter}`, palette.warn, palette.warn);

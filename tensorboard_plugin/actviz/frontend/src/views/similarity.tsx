@@ -1,9 +1,11 @@
 // How alike representations are: layers, steps and runs, and the samples on their principal components.
+import { useMemo } from "preact/hooks";
 import { setFocus } from "../actions";
 import { css, lut } from "../colour";
 import { Swatch } from "../components/frame";
 import { ModelChooser } from "../components/models";
-import { LOWEST_COLOUR } from "../similarity";
+import { sameInputs } from "../inputs";
+import { LOWEST_COLOUR, turnedOnto } from "../similarity";
 import { comparison, dark, estimator, focus, focusedRun, layer, mainWidth, models, sample, shownRuns } from "../state";
 import type { Estimator } from "../types";
 import { comparable, projections, revisionOf, useLatest, useProbe } from "./similarity/data";
@@ -120,7 +122,18 @@ function useRunHistory(of: Side | undefined): RunHistory | null {
     history,
     words: error !== null ? `${error.message}.` : there ? "" : missing,
     probe,
+    turned: false,
   };
+}
+
+/** What both runs' samples did; where they are the same ones, B's plane is turned onto A's. */
+function useHistories([one, other]: readonly Side[]): (RunHistory | null)[] {
+  const [a, b] = [useRunHistory(one), useRunHistory(other)];
+  const same = a?.history && b?.history && sameInputs(a.probe, b.probe, ["probe", "probe"]) === "same";
+  const onto = same ? a.history : null;
+  const history = b?.history ?? null;
+  const turned = useMemo(() => (history && onto ? turnedOnto(history, onto) : history), [history, onto]);
+  return [a, b && { ...b, history: turned, turned: onto !== null }];
 }
 
 /** Sizes such that all fit the page; in a low one it scrolls. */
@@ -138,7 +151,7 @@ function sizes(
 
 export function SimilarityView({ available }: { available: number }) {
   const shown = shownRuns.value;
-  const histories = [useRunHistory(shown[0]), useRunHistory(shown[1])].filter((each) => each !== null);
+  const histories = useHistories(shown).filter((each) => each !== null);
   const focused = histories.find(({ of }) => of.run === focusedRun.value) ?? histories[0];
   if (focused === undefined || shown.some(({ run }) => models.value[run] === undefined))
     return <p class="no-match">Reading the run.</p>;

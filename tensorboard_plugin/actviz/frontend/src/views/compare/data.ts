@@ -11,13 +11,14 @@ import {
 } from "../../api";
 import { type MapsKey, mapsCache } from "../../cache";
 import { useFetched } from "../../components/frame";
+import { type SameInputs, sameInputs } from "../../inputs";
 import { type Side, sideA, sideB } from "../../sides";
 import { layer, matchChannels, modelOf, models, rankBy, timelines } from "../../state";
 import { indexOfStep } from "../../stats";
 import type { Channels, Differences, Histograms, Inputs, LayerStats, Maps, Matching } from "../../types";
 import { useAwaited } from "../awaited";
 import { keyOf } from "../layer/data";
-import { mismatch, type SameInputs, sameInputs } from "./tiles";
+import { mismatch } from "./tiles";
 
 const SETTLED_AFTER_MS = 120;
 const PREFETCH = 3;

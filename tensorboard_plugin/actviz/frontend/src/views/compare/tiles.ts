@@ -1,7 +1,7 @@
 // A and B cut into tiles that stand for the same channel (or unit) of the same sample, and whether they can be compared. Pure functions.
 import { formatShape } from "../../format";
 import { mapNumber, type ScaleLimits, valueAt } from "../../maps";
-import type { Inputs, LayerStats, Maps, Matching } from "../../types";
+import type { LayerStats, Maps, Matching } from "../../types";
 
 /** The maps of one sample: a tile a channel, or a unit of a vector; one tile of a sequence. */
 export interface Tiles {
@@ -86,30 +86,6 @@ export function mismatch(a: Maps, b: Maps, matched: boolean): string | null {
   if (matched || outputOf(a) === outputOf(b)) return null;
   const what = a.layout === "vector" ? "units" : "channels";
   return `${shapes}: ${what} of the same number have nothing to do with each other. Match them by correlation (key m) to compare.`;
-}
-
-export type SameInputs = "same" | "different" | "unknown";
-
-/**
- * Whether two sides show the same inputs, as far as these tell; null: none were logged. Without digests, where they cannot be drawn, a
- * probe's are not known to differ, and those of two training batches are taken to.
- */
-export function sameInputs(a: Inputs | null, b: Inputs | null, source: readonly [string, string]): SameInputs {
-  if (source[0] !== source[1]) return "different";
-  if (a?.digest && b?.digest) {
-    const same = a.digest === b.digest && JSON.stringify(a.labels) === JSON.stringify(b.labels);
-    return same ? "same" : "different";
-  }
-  if (a === null || b === null || (a.data === undefined && b.data === undefined))
-    return source[0] === "probe" ? "unknown" : "different";
-  if (a === b) return "same";
-  const equal = (name: "data" | "low" | "high") => {
-    const [one, other] = [a[name], b[name]];
-    return one?.length === other?.length && one.every((value, index) => value === other[index]);
-  };
-  return equal("data") && equal("low") && equal("high") && JSON.stringify(a.labels) === JSON.stringify(b.labels)
-    ? "same"
-    : "different";
 }
 
 /**

@@ -24,6 +24,8 @@ export interface RunHistory {
   history: Projection | null;
   words: string;
   probe: Inputs | null;
+  /** Whether its plane is turned onto that of the other run. */
+  turned: boolean;
 }
 
 /** Indices of the steps that frames stand for, and their left edges: as many as fit, none where the run has no step nearby; that at `here` is it. */
@@ -61,7 +63,7 @@ export function Frames({ runs, side }: { runs: readonly RunHistory[]; side: numb
     <section>
       <div class="panel-head">
         <h2>PCA over steps</h2>
-        <span class="hint">aligned to the step before, scale</span>
+        <span class="hint">aligned to the step before{runs.some(({ turned }) => turned) ? ", B to A" : ""}, scale</span>
         <select
           class="hint"
           data-testid="scale-mode"

@@ -6,7 +6,7 @@ import { type Cloud, drawCloud, drawPlane, drawRing, labelColours, type Plane, p
 import { hatch } from "../../draw/texture";
 import { formatCount, formatPercent } from "../../format";
 import { palette } from "../../palette";
-import { alignedTo, beyond, nearestPoint, reachOf } from "../../similarity";
+import { alignedTo, beyond, nearestPoint, pointsAt, reachOf } from "../../similarity";
 import { dark, layer, sample, scaleLocked, step } from "../../state";
 import { indexOfStep } from "../../stats";
 import { GramState, type Inputs, type Projection } from "../../types";
@@ -33,10 +33,11 @@ interface Here {
   state: number;
 }
 
-export function stepOf({ steps, samples, points, explained, states }: Projection, index: number): Here {
+export function stepOf(history: Projection, index: number): Here {
+  const { steps, explained, states } = history;
   return {
     step: steps[index] as number,
-    points: points.subarray(index * samples * 2, (index + 1) * samples * 2),
+    points: pointsAt(history, index),
     explained: explained.subarray(index * 2, index * 2 + 2),
     state: states[index] as number,
   };
