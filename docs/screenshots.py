@@ -1,4 +1,4 @@
-"""Make the pictures of the README and docs: train the demo and three real networks, serve them, and photograph the tab.
+"""Make the pictures of the README and docs: train the demo, a GAN and three real networks, serve them, and photograph the tab.
 
 make screenshots
 """
@@ -43,14 +43,18 @@ BOTH = {
     "text-attention": ("text", PLANTED + "view=layer&layer=block1%2Fscaled_dot_product_attention&part=attention&step=500"),
     "resnet-propagation": ("resnet", PLANTED + "view=propagation&layer=block1.act1&step=290&sample=3"),
     "text-compare": ("text", PLANTED + "view=compare&layer=block1.down&step=510"),
+    "gan-propagation": ("gan", "run=.&view=propagation&layer=generator.4&step=290&sample=1"),
     "digits-similarity": ("digits", PLANTED + "view=similarity&layer=fc1&step=800"),
 }
 PICTURES |= BOTH | {f"{name}-dark": of for name, of in BOTH.items()}
 
 
+EXAMPLES = {"demo": "digits_cnn.py", "gan": "gan.py"}
+
+
 def log(kind: str, directory: Path) -> None:
-    if kind == "demo":
-        subprocess.run([sys.executable, str(ROOT / "examples" / "digits_cnn.py"), "--logdir", str(directory)], check=True)
+    if kind in EXAMPLES:
+        subprocess.run([sys.executable, str(ROOT / "examples" / EXAMPLES[kind]), "--logdir", str(directory)], check=True)
     else:
         real_runs.log(directory, kind)
 

@@ -29,7 +29,7 @@ class Watched:
 
     def inputs(self) -> dict[str, list[str]]:
         """Return which layers feed each layer, as the model record says, in execution order."""
-        described = logged.of_tag(self.directory, "actviz/model")[0].header["layers"]
+        (described,) = (record.header["layers"] for _, _, record in logged.records(self.directory) if record.kind == "model")
         return {layer["name"]: layer["inputs"] for layer in described}
 
     def attention(self) -> dict[str, wire.Record]:

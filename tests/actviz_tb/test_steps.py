@@ -247,9 +247,8 @@ def test_two_models_that_train_against_each_other_each_count_their_own_optimizer
             critic(generator(noise)).mean().backward()
             optimizers["generator"].step()
             writer.add_scalar("loss", 0.0, 0)
-    found = [(record.header["layers"], step) for tag, step, record in records(tmp_path) if tag == "actviz/step"]
-    assert [step for layers, step in found if layers == ["generator.0"]] == [0, 1, 2]
-    assert [step for layers, step in found if layers == ["critic.0"]] == [0, 1, 2, 3, 4, 5, 6]
+    assert list(of_tag(tmp_path, "actviz/step/generator")) == [0, 1, 2]
+    assert list(of_tag(tmp_path, "actviz/step/critic")) == [0, 1, 2, 3, 4, 5, 6]
     assert of_tag(tmp_path, "actviz/layer/critic.0").keys() == set(range(7))
 
 
