@@ -23,10 +23,7 @@ from tensorboard_plugin.actviz import eventfile, wire
 
 FILE_NAME = "events.out.tfevents.1764000000.fuzz.1.0"
 TAGS = [
-    "actviz/step",
-    "actviz/model",
-    "actviz/session",
-    "actviz/inputs",
+    *(f"actviz/{kind}{model}" for kind in ("step", "model", "session", "inputs") for model in ("", "/a", "/")),
     "actviz/mark",
     "actviz/gradients",
     *(f"actviz/{kind}/a" for kind in wire.LAYER_KINDS),
@@ -37,6 +34,8 @@ TAGS = [
 QUERIES = {
     "run": [".", ".", "a", "", "..", "//etc/hostname", "%00"],
     "other_run": [".", ".."],
+    "model": ["", "a", "b"],
+    "other_model": ["", "a"],
     "layer": ["a", "b", "", "../a"],
     "other_layer": ["a", "b"],
     "step": ["0", "3", "-1", "9" * 30, "1e3", "nan"],
