@@ -32,6 +32,11 @@ PINNED := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
 
 PEERS := $(patsubst benchmarks/peers/%.txt,build/peers/%.log,$(wildcard benchmarks/peers/*.txt))
 
+# What setup.py's extras hold besides their own.
+WITHIN_test := demo
+WITHIN_dev := demo test
+WITHIN_fuzz := demo test
+
 .PHONY: help demo test check check-python check-frontend bench bench-writing bench-reading bench-page bench-similarity fuzz screenshots static clean
 
 help:
@@ -47,7 +52,7 @@ $(VENV)/.created:
 
 $(VENV)/.demo $(VENV)/.test $(VENV)/.dev $(VENV)/.fuzz: $(VENV)/.%: $(VENV)/.created constraints.txt setup.py pyproject.toml actviz_tb/native.c
 	$(PINNED) $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -e '.[$*]'
-	touch $@
+	touch $@ $(patsubst %,$(VENV)/.%,$(WITHIN_$*))
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/digits_cnn.py --logdir $(LOGDIR) $(if $(filter-out 0,$(SERVE)),--no-hint)

@@ -131,10 +131,12 @@ def test_a_tag_longer_than_a_read_is_indexed(tmp_path: Path) -> None:
 def test_a_tag_that_a_read_cuts_short_is_not_taken_for_another(tmp_path: Path) -> None:
     layers = ["a", "a.b", "a.b.c", "a.b.c.d.e.f.g.h"]  # each the beginning of the next one
     records = b"".join(eventfile.frame(ours(step, 100, layers[step % 4])) for step in range(1, 800))
+    expected = None
     for shift in range(250):  # so that the end of a read falls on each byte of a record
         path = tmp_path / f"tfevents.{shift}"
         path.write_bytes(eventfile.frame(ours(0, shift)) + records)
-        assert heads(index(path).scan()) == tensorboards_heads(path)
+        expected = expected or tensorboards_heads(path)  # the same for all
+        assert heads(index(path).scan()) == expected
 
 
 def test_fields_in_another_order_and_unknown_fields_are_understood(tmp_path: Path) -> None:
