@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,20 @@ def test_copies_take_no_more_than_twice_what_is_held(mirrored: Mirrored, monkeyp
     assert max(sizes) < 3 * sizes[KEPT]
     assert len(os.listdir(os.path.dirname(run.paths[0]))) == 1
     assert set(mirrored.held("actviz/maps/a")) <= set(mirrored.shown("maps", "a"))
+
+
+def test_records_are_asked_for_together_as_each_may_take_long(mirrored: Mirrored, monkeypatch: pytest.MonkeyPatch) -> None:
+    all_asked, first, read = threading.Barrier(8), iter(range(8)), mirrored.provider.read_blob
+
+    def read_blob(*arguments: Any, **named: Any) -> bytes:
+        if next(first, None) is not None:
+            all_asked.wait(20)
+        return bytes(read(*arguments, **named))
+
+    monkeypatch.setattr(mirrored.provider, "read_blob", read_blob)
+    mirrored.write(*range(8))
+    mirrored.refresh()
+    assert list(mirrored.shown("maps", "a")) == sorted(mirrored.held("actviz/maps/a"))
 
 
 def test_a_run_that_the_provider_has_no_more_goes_with_its_copy(mirrored: Mirrored) -> None:
