@@ -242,19 +242,19 @@ export async function fetchInputs(run: string, model: string, step: number, sign
   };
 }
 
-/** CKA, layer x layer of a model at a step, or step x step of a layer, at most `columns` of them. */
-export async function fetchSimilarity(
-  of: {
-    run: string;
-    otherRun?: string;
-    model?: string;
-    step?: number;
-    layer?: string;
-    columns?: number;
-    estimator: Estimator;
-  },
-  signal?: AbortSignal,
-): Promise<Similarity> {
+/** What is compared: the layers of a model at a step, or the steps of a layer, at most `columns` of them. */
+export interface Compared {
+  run: string;
+  otherRun?: string;
+  model?: string;
+  step?: number;
+  layer?: string;
+  columns?: number;
+  estimator: Estimator;
+}
+
+/** CKA, layer x layer or step x step. */
+export async function fetchSimilarity(of: Compared, signal?: AbortSignal): Promise<Similarity> {
   const { otherRun, ...rest } = of;
   const { header, arrays } = await getContainer("similarity", { ...rest, other_run: otherRun }, signal);
   const side = (layers: unknown, steps: unknown) => (layers as string[]) ?? Array.from(steps as Float64Array);

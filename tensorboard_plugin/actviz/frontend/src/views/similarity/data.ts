@@ -1,6 +1,6 @@
 // What the Similarity view shows, fetched: the newest wish is asked next, one request at a time a panel, and the last answers are kept.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { fetchInputs, fetchProjection, fetchSimilarity } from "../../api";
+import { type Compared, fetchInputs, fetchProjection, fetchSimilarity } from "../../api";
 import { connectionError, layersInView, modelInView, timelines } from "../../state";
 import { indexOfStep } from "../../stats";
 import type { Estimator, Inputs, LayerInfo, Projection, Similarity } from "../../types";
@@ -104,14 +104,7 @@ export function useLatest<Query, Answer>(answers: Answers<Query, Answer>, query:
 }
 
 /** A comparison; the times of logging (or the revisions) are part of it: what is logged anew is another one. */
-export interface SimilarityQuery {
-  run: string;
-  otherRun?: string;
-  model?: string;
-  step?: number;
-  layer?: string;
-  columns?: number;
-  estimator: Estimator;
+export interface SimilarityQuery extends Compared {
   logged: readonly (number | string)[];
 }
 
