@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { type Compared, fetchInputs, fetchProjection, fetchSimilarity } from "../../api";
 import { connectionError, layersInView, modelInView, timelines } from "../../state";
 import { indexOfStep } from "../../stats";
-import type { Estimator, Inputs, LayerInfo, Projection, Similarity } from "../../types";
+import type { Inputs, LayerInfo, Projection, Similarity } from "../../types";
 
 const KEPT = 64;
 const SAY_WAITING_AFTER_MS = 150;
