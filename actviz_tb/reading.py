@@ -165,7 +165,8 @@ class Run:
 
     @property
     def model(self) -> Model:
-        """The model as it was last described: its layers with types, shapes and what feeds what; its modules."""
+        """The model as it was last described: its layers with types, shapes and what feeds what; its modules. Of several models the layers
+        and modules of all, and the class and step of the one that was described last."""
         with self._records.index() as index:
             return decode.model(index.model.header, index.model.step, index.layers(), index.modules())
 
@@ -183,7 +184,7 @@ class Run:
 
     @property
     def session(self) -> dict[str, Any]:
-        """Versions and options of the last `watch`."""
+        """Versions and options of the last `watch`, whichever model it was of."""
         with self._records.index() as index:
             return {name: value for name, value in index.session.header.items() if name != "version"}
 
@@ -320,26 +321,27 @@ class Run:
         """Return the Gram matrix of a layer's outputs for the probe at a step; raises as `histogram` does."""
         return self._records.one("gram", layer, step, lambda record, at: decode.gram(record, layer, at))
 
-    def inputs(self, step: SupportsIndex | None = None, *, model: str = "") -> Inputs:
+    def inputs(self, step: SupportsIndex | None = None, *, model: str | None = None) -> Inputs:
         """Return the samples that the maps of a step are of: those logged at it, or last before.
 
         Args:
             step: any, None: the last.
-            model: of which model, by the ``name`` that `watch` was given.
+            model: of which model, by the ``name`` that `watch` was given; None: of the only one.
 
         Raises:
             NotLoggedError: none were logged up to that step, or of that model.
             RecordError: the record cannot be read.
         """
         upto = EVERYTHING[1] if step is None else whole_step(step)
-        steps, locations = self._records.locate("inputs", model, lambda steps: within(steps, (EVERYTHING[0], upto))[-1:])
+        with self._records.index() as index:
+            names = index.names("inputs")
+        chosen = model if model is not None else names[0] if len(names) == 1 else ""
+        steps, locations = self._records.locate("inputs", chosen, lambda steps: within(steps, (EVERYTHING[0], upto))[-1:])
         if not locations:
             if len(steps):
                 why = f" up to step {upto}; the first are of step {steps[0]}"
             else:
-                with self._records.index() as index:
-                    models = [repr(name) for name in index.names("inputs")]
-                why = f"; there are those of model={listed(models)}" if models else ""
+                why = f"; there are those of model={listed([repr(name) for name in names])}" if names else ""
             raise NotLoggedError(f"run {self.name!r} has no inputs{f' of model={model!r}' if model else ''}{why}")
         return self._records.decoded(locations[0], decode.inputs)
 

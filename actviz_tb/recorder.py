@@ -41,7 +41,7 @@ class Options:
     """What is recorded of a step.
 
     Attributes:
-        name: stands before the names of all layers, for a run with several models; empty without.
+        name: of the model, in a run of several; stands before the names of all its layers. Empty without.
         layers, limits, gradients, attention, functional, stock_tabs: as for `watch`; limits None: no maps.
         merger: brings the ranks' statistics together, or None.
         monitor: looks at what is recorded, or None.

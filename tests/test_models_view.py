@@ -5,9 +5,12 @@ from collections.abc import Iterator
 
 import gan
 import pytest
+import torch
 from playwright.sync_api import FrameLocator, Page, expect
 from tensorboard_process import TensorBoard, tensorboard
 from test_tab import expect_layer, open_tab
+
+import actviz_tb
 
 pytestmark = pytest.mark.browser
 
@@ -16,15 +19,24 @@ pytestmark = pytest.mark.browser
 def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TensorBoard]:
     top = tmp_path_factory.mktemp("gan")
     gan.train(top / "log" / "gan", gan.NAMES)
+    for name in (None, "net"):  # one model each
+        model = gan.make("discriminator")
+        with actviz_tb.watch(model, top / "log" / (name or "plain"), name=name, every=1, probe=gan.probe("discriminator")):
+            for _ in range(3):
+                model(torch.ones(8, 1, 8, 8))
     with tensorboard(top / "out", "--logdir", str(top / "log")) as running:
         yield running
+
+
+def layers_of(model: str) -> list[str]:
+    return [f"{model}.{index}" if model else str(index) for index in range(5)]
 
 
 def expect_rows(tab: FrameLocator, model: str) -> None:
     rows = tab.locator("[data-testid=score-row]")
     expect(rows).to_have_count(5)
-    for index in range(5):
-        expect(rows.nth(index)).to_have_attribute("data-layer", f"{model}.{index}")
+    for index, layer in enumerate(layers_of(model)):
+        expect(rows.nth(index)).to_have_attribute("data-layer", layer)
 
 
 def expect_tiles(tab: FrameLocator, labels: list[str]) -> None:
@@ -71,6 +83,19 @@ def test_similarity_is_within_the_model_of_the_chosen_layer(page: Page, board: T
     for model, labels in zip(gan.NAMES, (gan.LATENT, gan.PICTURES), strict=True):
         tab.get_by_test_id("model").select_option(model)
         matrix = tab.get_by_test_id("matrix-within").locator("canvas")
-        expect(matrix).to_have_attribute("data-rows", "\n".join(f"{model}.{index}" for index in range(5)))
+        expect(matrix).to_have_attribute("data-rows", "\n".join(layers_of(model)))
         expect(matrix).to_have_attribute("aria-label", re.compile(f" {len(labels)} samples"))
         expect(tab.get_by_test_id("sample").locator("option").first).to_have_text(f"0: {labels[0]}")
+
+
+def test_runs_whose_only_models_have_other_names_are_shown_and_compared(page: Page, board: TensorBoard) -> None:
+    tab = open_tab(page, board, run="plain", runB="net", view="propagation", layer="1", step=2)
+    expect_rows(tab, "")
+    expect(tab.get_by_test_id("model")).to_have_count(0)
+    tab = open_tab(page, board, run="plain", runB="net", focus="B", view="propagation", layer="1", step=2)
+    expect_rows(tab, "net")
+    expect(tab.get_by_test_id("sample-tile")).to_have_count(4)
+    tab = open_tab(page, board, run="plain", runB="net", view="similarity", layer="1", step=2)
+    matrix = tab.get_by_test_id("matrix-between").locator("canvas")
+    expect(matrix).to_have_attribute("data-rows", "\n".join(layers_of("")))
+    expect(matrix).to_have_attribute("data-columns", "\n".join(layers_of("net")))

@@ -544,22 +544,28 @@ def test_keys_work_again_when_the_pointer_comes_back_from_tensorboards_own_bar(p
     expect_step(tab, 25)
 
 
-def test_a_link_waits_for_a_run_that_is_still_to_be_read(page: Page, board: TensorBoard) -> None:
+@pytest.mark.parametrize("read", [["lr-0.05"], ["lr-0.05", "lr-0.2"]], ids=["not its run", "a part of its run"])
+def test_a_link_waits_for_what_is_still_to_be_read(page: Page, board: TensorBoard, read: list[str]) -> None:
     being_read = True
 
     def answer(route: Route) -> None:
         response = route.fetch()
-        runs = response.json()
-        if being_read:
-            runs |= {"ready": False, "runs": [run for run in runs["runs"] if run["run"] == "lr-0.05"]}
-        route.fulfill(response=response, json=runs)
+        body = response.json()
+        if being_read and "runs" in body:
+            runs = [run | {"revision": f"{run['revision']}9", "steps": 3} for run in body["runs"] if run["run"] in read]
+            body |= {"ready": False, "runs": runs}
+        elif being_read:
+            body |= {"revision": f"{body['revision']}9", "steps": body["steps"][:3], "wall_times_s": body["wall_times_s"][:3]}
+        route.fulfill(response=response, json=body)
 
-    page.route("**/actviz/runs", answer)
-    with page.expect_response("**/actviz/runs"):
+    page.route(re.compile("/actviz/(runs$|timeline)"), answer)
+    with page.expect_response("**/actviz/timeline?*"), page.expect_response("**/actviz/runs"):
         page.goto(link_to(board, run="lr-0.2", runB="lr-0.05", view="layer", layer="fc1", step=30))
-    being_read = False
     tab = page.frame_locator("iframe")
+    expect(tab.get_by_test_id("layer-row").first).to_be_attached()
+    being_read = False
     expect(tab.get_by_test_id("map-large")).to_have_attribute("data-run", "lr-0.2")
+    expect(tab.get_by_test_id("map-large")).to_have_attribute("data-layer", "fc1")
     expect_step(tab, 30)
     expect(tab.get_by_test_id("absent")).to_have_count(0)
     page.unroute_all(behavior="wait")

@@ -9,6 +9,7 @@ import math
 import os
 import secrets
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -286,7 +287,7 @@ class RunIndex:
 
     def evaluating(self, step: int) -> tuple[str, ...]:
         """Return the paths of the modules that were in evaluation mode in a step's training forward."""
-        return tuple(path for model in self.names("step") for path in self._evaluating.get((model, step), ()))
+        return tuple(path for model in self._first_logged_s for path in self._evaluating.get((model, step), ()))
 
     def layer_names(self) -> list[str]:
         """Return the names of `layers`."""
@@ -321,12 +322,15 @@ class RunIndex:
         return steps, [Place(file, offset) for file, offset in zip(files.tolist(), offsets.tolist(), strict=True)]
 
     def restarts(self) -> list[dict[str, float]]:
-        """Return where the run was started again: the first step logged then, and when; once, where all models were at that step."""
-        found: dict[int, float] = {}
+        """Return where the run was started again: the first step logged then, and when; one restart of several models at one step is one."""
+        found: dict[tuple[int, int], float] = {}
+        times: Counter[tuple[str, int]] = Counter()
         for session in sorted(self.sessions, key=lambda session: session.wall_time_s):
             if session.wall_time_s > self._first_logged_s.get(session.model, math.inf):
-                found.setdefault(session.step if session.first_step is None else session.first_step, session.wall_time_s)
-        return [{"step": step, "wall_time_s": wall_time_s} for step, wall_time_s in found.items()]
+                step = session.step if session.first_step is None else session.first_step
+                found.setdefault((step, times[session.model, step]), session.wall_time_s)
+                times[session.model, step] += 1
+        return [{"step": step, "wall_time_s": wall_time_s} for (step, _), wall_time_s in found.items()]
 
 
 def _newest(known: dict[str, Newest]) -> Newest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,13 +145,27 @@ def test_a_restart_is_at_the_first_step_that_its_own_model_logs(tmp_path: Path) 
     assert [restart["step"] for restart in Site(tmp_path).json("timeline", run="run")["restarts"]] == [10, 20]
 
 
-def test_thresholds_are_those_that_one_of_them_was_given(tmp_path: Path) -> None:
-    writer = RunWriter(tmp_path / "run")
-    for model, health in (("a", {"jump": 8, "window": 4}), ("b", {})):
-        writer.run_record("session", 0, {"health": health}, model=model)
-    writer.flush()
-    own, _ = thresholds_of(Site(tmp_path).store, "run", {})
+def test_a_run_that_is_resumed_twice_from_one_step_shows_two_restarts(tmp_path: Path) -> None:
+    for steps in (range(6), range(4, 5), range(4, 8)):
+        train(tmp_path, NAMES, steps)
+    restarts = Site(tmp_path).json("timeline", run=".")["restarts"]
+    assert [restart["step"] for restart in restarts] == [4, 4]
+    assert restarts[0]["wall_time_s"] < restarts[1]["wall_time_s"]
+
+
+def test_thresholds_are_those_that_any_of_them_was_given(tmp_path: Path) -> None:
+    models = {name: nn.Linear(2, 2) for name in "abc"}
+    with SummaryWriter(str(tmp_path)) as writer, ExitStack() as loggers:
+        for name, health in (("a", {"jump": 8}), ("b", {"window": 4}), ("c", None)):
+            loggers.enter_context(actviz_tb.watch(models[name], writer, name=name, health=health))
+            models[name](torch.ones(1, 2))
+    own, _ = thresholds_of(Site(tmp_path).store, ".", {})
     assert (own.jump, own.window) == (8, 4)
+
+
+def test_of_one_named_model_the_inputs_need_no_name(trained: Trained) -> None:
+    (run,) = actviz_tb.read(trained.directory / "generator").runs
+    assert run.inputs().labels == tuple(LATENT)
 
 
 def test_the_steps_before_a_break_are_those_of_the_model_that_broke(tmp_path: Path) -> None:

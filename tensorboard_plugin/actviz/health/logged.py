@@ -13,6 +13,7 @@ from tensorboard_plugin.actviz.health.thresholds import NAMES, Thresholds
 from tensorboard_plugin.actviz.series import EVERYTHING, Place, Span, StepTable
 from tensorboard_plugin.actviz.store import Store
 
+_DEFAULT = Thresholds()
 _RANK_ARRAYS = ("rank_rms", "rank_nonfinite")
 
 
@@ -68,7 +69,8 @@ def thresholds_of(store: Store, run: str, given: Mapping[str, float]) -> tuple[T
     """
     with store.run(run) as index:
         logged = [each.header.get("health") for each in sorted(index.options.values(), key=lambda newest: newest.rank)]
-    chosen = {name: value for each in logged if isinstance(each, dict) for name, value in each.items() if name in NAMES}
+    given_to = [each for each in logged if isinstance(each, dict)]  # each holds all thresholds, also those that were not given
+    chosen = {name: value for each in given_to for name, value in each.items() if name in NAMES and value != getattr(_DEFAULT, name)}
     try:
         own = Thresholds(**chosen)
     except ValueError:  # of a version with other bounds

@@ -208,10 +208,10 @@ export function toggleFollow(): void {
   if (steps.length > 0) step.value = steps[steps.length - 1] as number;
 }
 
-/** Fills in what neither the URL nor the user chose, and lets go of what is not there; what a link asked for in vain is told. */
-export function settle(): void {
+/** Fills in what neither the URL nor the user chose, and lets go of what is not there; what a link asked for in vain is told, once all was `read`. */
+export function settle(read: boolean): void {
   const names = runs.value?.runs.map((info) => info.run) ?? [];
-  const awaited = linked.value && runs.value?.ready === false; // runs that a link asks for may yet come
+  const awaited = linked.value && !(read && runs.value?.ready); // what a link asks for may yet come
   if (names.length === 0 || (awaited && runA.value !== null && !names.includes(runA.value))) return;
   batch(() => {
     if (linked.value && !awaited) tellAbsent(names);
@@ -224,11 +224,12 @@ export function settle(): void {
     if (runB.value !== null && (gone(runB.value) || runB.value === runA.value)) runB.value = null;
     if (runB.value === null) focus.value = "A";
     const known = layers.value;
-    if (known.length > 0 && !known.some((info) => info.name === layer.value)) layer.value = known[0]?.name ?? null;
+    const absentLayer = known.length > 0 && !known.some((info) => info.name === layer.value);
+    if (absentLayer && !(awaited && layer.value !== null)) layer.value = known[0]?.name ?? null;
     const steps = stepsInView.value;
     if (steps.length === 0) return;
     if (following.value || step.value === null) step.value = steps[steps.length - 1] as number;
-    else if (steps[nearestIndex(steps, step.value)] !== step.value) goToStep(step.value);
+    else if (!awaited && steps[nearestIndex(steps, step.value)] !== step.value) goToStep(step.value);
   });
 }
 

@@ -247,6 +247,7 @@ export interface Compared {
   run: string;
   otherRun?: string;
   model?: string;
+  otherModel?: string;
   step?: number;
   layer?: string;
   columns?: number;
@@ -255,13 +256,15 @@ export interface Compared {
 
 /** CKA, layer x layer or step x step. */
 export async function fetchSimilarity(of: Compared, signal?: AbortSignal): Promise<Similarity> {
-  const { otherRun, ...rest } = of;
-  const { header, arrays } = await getContainer("similarity", { ...rest, other_run: otherRun }, signal);
+  const { otherRun, otherModel, ...rest } = of;
+  const others = { other_run: otherRun, other_model: otherModel };
+  const { header, arrays } = await getContainer("similarity", { ...rest, ...others }, signal);
   const side = (layers: unknown, steps: unknown) => (layers as string[]) ?? Array.from(steps as Float64Array);
   return {
     run: of.run,
     otherRun: otherRun ?? of.run,
     model: of.model ?? "",
+    otherModel: of.otherModel ?? "",
     step: of.step ?? null,
     layer: of.layer ?? null,
     estimator: of.estimator,

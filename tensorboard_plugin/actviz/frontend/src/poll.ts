@@ -69,14 +69,14 @@ async function refresh(): Promise<void> {
       setRunOrder(answer.runs.map((info) => info.run));
       runs.value = answer;
       connectionError.value = null;
-      settle();
+      settle(false);
     });
   } catch (error) {
     connectionError.value = wordsOf(error);
     return;
   }
   await Promise.all(laneRuns.value.map(({ run }) => refreshRun(run)));
-  settle();
+  settle(true);
 }
 
 function wordsOf(error: unknown): string {

@@ -119,7 +119,7 @@ export function turnedOnto(run: Projection, other: Projection): Projection {
     own.push(...pointsAt(run, index));
     target.push(...pointsAt(other, place));
   }
-  return { ...run, points: turned(run.points, turnOnto(own, target)) };
+  return own.length === 0 ? run : { ...run, points: turned(run.points, turnOnto(own, target)) };
 }
 
 /** Half the side of a square that holds all points, or where a few are far out, 99 of 100 coordinates; 1 where there are none. */

@@ -206,12 +206,19 @@ export const layers = computed<LayerInfo[]>(() => {
 });
 export const layerInfo = computed(() => layers.value.find((info) => info.name === layer.value) ?? null);
 /** Name of the model that the chosen layer is of; empty where it has none. */
-export const modelInView = computed(() => (layerInfo.value ?? layers.value[0])?.model ?? "");
+const modelInView = computed(() => (layerInfo.value ?? layers.value[0])?.model ?? "");
 /** Name of the model that a run's layer is of; empty where it has none. */
 export function modelOf(run: string, name: string | null): string {
   return models.value[run]?.layers.find((info) => info.name === name)?.model ?? "";
 }
+/** Name of the model of a run that is in view: the chosen layer's, or where the run has none of that name, its first one. */
+export function modelIn(run: string | null): string {
+  const known = models.value[run ?? ""]?.layers ?? [];
+  const has = known.some((info) => (info.model ?? "") === modelInView.value);
+  return has ? modelInView.value : (known[0]?.model ?? "");
+}
 /** A run's layers of the model in view, in execution order. */
 export function layersInView(run: string | null): LayerInfo[] {
-  return (models.value[run ?? ""]?.layers ?? []).filter((info) => (info.model ?? "") === modelInView.value);
+  const name = modelIn(run);
+  return (models.value[run ?? ""]?.layers ?? []).filter((info) => (info.model ?? "") === name);
 }

@@ -218,8 +218,9 @@ export enum GramState {
 export interface Similarity {
   run: string;
   otherRun: string;
-  /** Whose layers are compared; empty where it has no name, and in step x step. */
+  /** Whose layers are compared; empty where they have no name, and in step x step. */
   model: string;
+  otherModel: string;
   /** The step of layer x layer; null: `layer`'s step x step. */
   step: number | null;
   layer: string | null;

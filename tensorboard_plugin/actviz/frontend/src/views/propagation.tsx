@@ -6,7 +6,7 @@ import {
   layerStops,
   layersInView,
   mainWidth,
-  modelInView,
+  modelIn,
   models,
   scaleMode,
   sideBySide,
@@ -36,15 +36,15 @@ const AROUND = 300;
 export function PropagationView({ available }: { available: number }) {
   const run = focusedRun.value;
   const model = run === null ? undefined : models.value[run];
-  const name = modelInView.value;
+  const name = modelIn(run);
   const layers = useMemo(() => layersInView(run), [run, model, name]);
   if (run === null || model === undefined || layers.length === 0) return <p class="no-match">Reading the run.</p>;
   return <Score key={`${run} ${name}`} run={run} model={model} layers={layers} available={available} />;
 }
 
 /** An option that the `watch` of the model in view was given. */
-function option({ models }: Model, name: string, otherwise: number): number {
-  const given = models.find((each) => each.name === modelInView.value)?.session[name];
+function option({ run, models }: Model, name: string, otherwise: number): number {
+  const given = models.find((each) => each.name === modelIn(run))?.session[name];
   return typeof given === "number" && given > 0 ? given : otherwise;
 }
 

@@ -133,7 +133,7 @@ function useHistories([one, other]: readonly Side[]): (RunHistory | null)[] {
   const onto = same ? a.history : null;
   const history = b?.history ?? null;
   const turned = useMemo(() => (history && onto ? turnedOnto(history, onto) : history), [history, onto]);
-  return [a, b && { ...b, history: turned, turned: onto !== null }];
+  return [a, b && { ...b, history: turned, turned: turned !== history }];
 }
 
 /** Sizes such that all fit the page; in a low one it scrolls. */

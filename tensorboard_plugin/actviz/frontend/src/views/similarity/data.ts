@@ -1,7 +1,7 @@
 // What the Similarity view shows, fetched: the newest wish is asked next, one request at a time a panel, and the last answers are kept.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { type Compared, fetchInputs, fetchProjection, fetchSimilarity } from "../../api";
-import { connectionError, layersInView, modelInView, timelines } from "../../state";
+import { connectionError, layersInView, modelIn, timelines } from "../../state";
 import { indexOfStep } from "../../stats";
 import type { Inputs, LayerInfo, Projection, Similarity } from "../../types";
 
@@ -143,7 +143,7 @@ const probes = new Answers(async (query: { run: string; model: string; step: num
 export function useProbe(run: string | null): Inputs | null {
   const steps = run === null ? undefined : timelines.value[run]?.steps;
   const last = steps?.[steps.length - 1];
-  const model = modelInView.value;
+  const model = modelIn(run);
   const { shown } = useLatest(probes, run === null || last === undefined ? null : { run, model, step: last });
   return shown !== null && shown.run === run && shown.model === model ? shown.inputs : null;
 }

@@ -10,7 +10,7 @@ import {
   comparison,
   estimator,
   layer,
-  modelInView,
+  modelIn,
   pairLayer,
   type RunLetter,
   referenceStep,
@@ -63,8 +63,8 @@ function layersQuery({ one, other }: Pick<PanelProps, "one" | "other">, at: numb
   const logged = [loggedAt(one.run, at), loggedAt(other.run, at)] as const;
   if (at === null || logged[0] === null || logged[1] === null || comparable(other.run).length === 0) return null;
   const otherRun = one.run === other.run ? {} : { otherRun: other.run };
-  const model = modelInView.value;
-  return { run: one.run, ...otherRun, model, step: at, estimator: estimator.value, logged: [logged[0], logged[1]] };
+  const names = { model: modelIn(one.run), otherModel: modelIn(other.run) };
+  return { run: one.run, ...otherRun, ...names, step: at, estimator: estimator.value, logged: [logged[0], logged[1]] };
 }
 
 /** Asks for the comparisons of the steps round one, one after the other, until what it returns is called. */
@@ -107,7 +107,8 @@ export function LayersPanel(props: PanelProps) {
   const absent = absentSide(props);
   if (absent !== null) return <Words {...props} title={title} words={absent} />;
   if (error !== null) return <Words {...props} title={title} words={wordsOf(error, props)} />;
-  if (shown === null || shown.model !== modelInView.value || !isOf(shown, props))
+  const ofModels = shown?.model === modelIn(one.run) && shown.otherModel === modelIn(other.run);
+  if (shown === null || !ofModels || !isOf(shown, props))
     return <Words {...props} title={title} words={waiting ? "Comparing." : ""} />;
   if (shown.sameInputs === false)
     return (
