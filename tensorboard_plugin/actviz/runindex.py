@@ -322,7 +322,7 @@ class RunIndex:
         return steps, [Place(file, offset) for file, offset in zip(files.tolist(), offsets.tolist(), strict=True)]
 
     def restarts(self) -> list[dict[str, float]]:
-        """Return where the run was started again: the first step logged then, and when; one restart of several models at one step is one."""
+        """Return where the run was started again: the first step logged then, and when; of several models at one step it is one."""
         found: dict[tuple[int, int], float] = {}
         times: Counter[tuple[str, int]] = Counter()
         for session in sorted(self.sessions, key=lambda session: session.wall_time_s):
