@@ -39,10 +39,6 @@ class StepsOf:
     layer: str
     span: Span
 
-    def model_in(self, store: Store) -> str:
-        """Return the name of the layer's model."""
-        return model_of(store, self.run, self.layer)
-
     def grams(self, store: Store, most: int) -> Grams:
         """Read at most so many Gram matrices.
 
@@ -64,10 +60,6 @@ class LayersAt:
     run: str
     model: str
     step: int
-
-    def model_in(self, store: Store) -> str:
-        """Return the model's name."""
-        return self.model
 
     def grams(self, store: Store, most: int) -> Grams:
         """Read at most so many Gram matrices.
@@ -104,11 +96,13 @@ def compare(store: Store, request: Request) -> Response:
         other_step, other_model = parameters.step(request, "other_step", step), parameters.text(request, "other_model", model)
         asked: dict[str, Any] = {"model": model, "step": step, "other_run": other_run, "other_model": other_model, "other_step": other_step}
         sides: list[LayersAt] | list[StepsOf] = [LayersAt(run, model, step), LayersAt(other_run, other_model, other_step)]
+        models = [(run, model), (other_run, other_model)]
     else:
         name = parameters.text(request, "layer")
         other_layer = parameters.text(request, "other_layer", name)
         asked = {"layer": name, "other_run": other_run, "other_layer": other_layer}
         sides = [StepsOf(run, name, span), StepsOf(other_run, other_layer, span)]
+        models = [(each.run, model_of(store, each.run, each.layer)) for each in sides]
 
     def compute(revision: str) -> Response:
         one = sides[0].grams(store, most)
@@ -119,7 +113,7 @@ def compare(store: Store, request: Request) -> Response:
             raise BadRequestError(f"estimator='unbiased' needs {similarity.UNBIASED_SAMPLES} samples or more; here are {one.n}")
         cka = similarity.cka(*(similarity.directions(each.triangles, each.n, estimator) for each in (one, other)))
         header = {"run": run, "revision": revision, **asked, "estimator": estimator, "samples": one.n}
-        header |= {"logged": [one.logged, other.logged], "same_inputs": _same_inputs(store, *sides)}
+        header |= {"logged": [one.logged, other.logged], "same_inputs": _same_inputs(store, *models)}
         arrays: dict[str, Any] = {
             "cka": cka,
             "states": similarity.states(one.triangles),
@@ -171,13 +165,13 @@ def _grams(logged: int, pairs: Sequence[tuple[Any, similarity.Array | None]], wh
     return Grams(logged, [label for label, _ in kept], similarity.stacked([gram for _, gram in kept], n), n)
 
 
-def _same_inputs(store: Store, *sides: StepsOf | LayersAt) -> bool | None:
-    """Say whether two sides' models show the same samples, as far as their newest inputs tell; None where neither can be drawn."""
-    shown = [(side.run, side.model_in(store)) for side in sides]
-    if shown[0] == shown[1]:
+def _same_inputs(store: Store, one: tuple[str, str], other: tuple[str, str]) -> bool | None:
+    """Say whether two models, each a run and a name in it, show the same samples, as far as their newest inputs tell; None where neither
+    can be drawn."""
+    if one == other:
         return True
     newest = []
-    for run, model in shown:
+    for run, model in (one, other):
         _, records = store.over_steps(run, "inputs", model, EVERYTHING, 2)
         if not records:
             return None

@@ -32,6 +32,12 @@ class Trained:
         return Site(self.directory / run)
 
 
+def write_step(writer: RunWriter, step: int, model: str, **arrays: np.ndarray) -> None:
+    """Write a named model's ``step`` record of one layer, ``fc``, whose statistics are all one."""
+    ones = {"counts": np.ones((1, len(wire.COUNTS)), np.int64), "moments": np.ones((1, len(wire.MOMENTS)), np.float32)}
+    writer.run_record("step", step, {"layers": [f"{model}.fc"]}, ones | arrays, model=model)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     directory = tmp_path_factory.mktemp("gan")
@@ -89,8 +95,7 @@ def test_layers_of_both_models_compare_over_the_steps_where_their_probes_are_as_
     writer = RunWriter(tmp_path / "run")
     for model, digest in (("a", "one"), ("b", "other"), ("c", "one")):
         writer.run_record("inputs", 0, {"digest": digest, "labels": None, "layout": None}, model=model)
-        counts, moments = np.ones((1, len(wire.COUNTS)), np.int64), np.ones((1, len(wire.MOMENTS)), np.float32)
-        writer.run_record("step", 0, {"layers": [f"{model}.fc"]}, {"counts": counts, "moments": moments}, model=model)
+        write_step(writer, 0, model)
         writer.layer_record("gram", f"{model}.fc", 0, {"layer": f"{model}.fc"}, {"gram": np.eye(3, dtype=np.float32)[np.tril_indices(3)]})
     writer.flush()
     site = Site(tmp_path)
@@ -133,14 +138,13 @@ def test_a_run_that_both_resume_shows_one_restart(tmp_path: Path) -> None:
 
 
 def test_a_restart_is_at_the_first_step_that_its_own_model_logs(tmp_path: Path) -> None:
-    counts, moments = np.ones((1, len(wire.COUNTS)), np.int64), np.ones((1, len(wire.MOMENTS)), np.float32)
     for file, at, first in (("events.out.tfevents.1", 0, {"a": 0, "b": 0}), ("events.out.tfevents.2", 3, {"a": 10, "b": 20})):
         writer = RunWriter(tmp_path / "run", file, wall_time_s=1e9 + at)
         for model in first:
             writer.run_record("session", at, {}, model=model)
         for model, step in first.items():
             writer.wall_time_s += 1
-            writer.run_record("step", step, {"layers": [f"{model}.fc"]}, {"counts": counts, "moments": moments}, model=model)
+            write_step(writer, step, model)
         writer.close()
     assert [restart["step"] for restart in Site(tmp_path).json("timeline", run="run")["restarts"]] == [10, 20]
 
@@ -189,8 +193,7 @@ def test_what_each_process_saw_is_of_the_layers_own_model(tmp_path: Path) -> Non
     seen = {("a", 0): [1.0, 2.0], ("b", 0): [3.0, 4.0, 5.0], ("b", 1): [6.0, 7.0, 8.0]}
     for (model, step), values in seen.items():
         ranks = {name: np.array(values, np.float32)[:, None] for name in ("rank_rms", "rank_absmax", "rank_nonfinite")}
-        counts, moments = np.ones((1, len(wire.COUNTS)), np.int64), np.ones((1, len(wire.MOMENTS)), np.float32)
-        writer.run_record("step", step, {"layers": [f"{model}.fc"]}, {"counts": counts, "moments": moments, **ranks}, model=model)
+        write_step(writer, step, model, **ranks)
         writer.layer_record("layer", f"{model}.fc", step, {}, {})
     writer.flush()
     site, (run,) = Site(tmp_path), actviz_tb.read(tmp_path).runs
@@ -208,7 +211,6 @@ def test_what_each_process_saw_is_of_the_layers_own_model(tmp_path: Path) -> Non
 
 def test_a_layer_that_no_model_record_lists_is_still_its_models(tmp_path: Path) -> None:
     writer = RunWriter(tmp_path / "run")
-    counts, moments = np.ones((1, len(wire.COUNTS)), np.int64), np.ones((1, len(wire.MOMENTS)), np.float32)
-    writer.run_record("step", 0, {"layers": ["net.fc"]}, {"counts": counts, "moments": moments}, model="net")
+    write_step(writer, 0, "net")
     writer.flush()
     assert Site(tmp_path).json("model", run="run")["layers"] == [{"name": "net.fc", "model": "net", "records": []}]

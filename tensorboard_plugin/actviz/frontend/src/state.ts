@@ -217,6 +217,11 @@ export function modelIn(run: string | null): string {
   const has = known.some((info) => (info.model ?? "") === modelInView.value);
   return has ? modelInView.value : (known[0]?.model ?? "");
 }
+/** The options that the newest `watch` of the model in view was given. */
+export function optionsIn(run: string | null): Record<string, unknown> {
+  const name = modelIn(run);
+  return models.value[run ?? ""]?.models.find((each) => each.name === name)?.session ?? {};
+}
 /** A run's layers of the model in view, in execution order. */
 export function layersInView(run: string | null): LayerInfo[] {
   const name = modelIn(run);

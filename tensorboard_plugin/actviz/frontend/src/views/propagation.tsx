@@ -8,6 +8,7 @@ import {
   mainWidth,
   modelIn,
   models,
+  optionsIn,
   scaleMode,
   sideBySide,
   toggledBlocks,
@@ -42,9 +43,8 @@ export function PropagationView({ available }: { available: number }) {
   return <Score key={`${run} ${name}`} run={run} model={model} layers={layers} available={available} />;
 }
 
-/** An option that the `watch` of the model in view was given. */
-function option({ run, models }: Model, name: string, otherwise: number): number {
-  const given = models.find((each) => each.name === modelIn(run))?.session[name];
+function option(run: string, name: string, otherwise: number): number {
+  const given = optionsIn(run)[name];
   return typeof given === "number" && given > 0 ? given : otherwise;
 }
 
@@ -89,8 +89,8 @@ function Score({ run, model, layers, available }: ScoreProps) {
         width: width - 2,
         panels,
         ratio,
-        maxChannels: option(model, "max_channels", 64),
-        maxSize: option(model, "max_size", 64),
+        maxChannels: option(run, "max_channels", 64),
+        maxSize: option(run, "max_size", 64),
         bars: barsLayer(layers),
       }),
     [entries, width, panels, ratio],

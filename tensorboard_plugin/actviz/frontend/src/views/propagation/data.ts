@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { ApiError, fetchAttention, fetchChannels, fetchInputs, fetchLayer } from "../../api";
 import { MapsCache, type MapsKey, mapsCache } from "../../cache";
 import { useFetched } from "../../components/frame";
-import { focusedRun, modelIn, models, scaleLocked, step, stepsInView, timelines } from "../../state";
+import { focusedRun, modelIn, optionsIn, scaleLocked, step, stepsInView, timelines } from "../../state";
 import { indexOfStep } from "../../stats";
 import type { Channels, Inputs, LayerStats } from "../../types";
 import { keyOf, type ShownMaps } from "../layer/data";
@@ -149,10 +149,9 @@ export function useInputsInView(): Inputs | null {
   const timeline = run === null ? undefined : timelines.value[run];
   const logged = timeline !== undefined && indexOfStep(timeline.steps, at) >= 0;
   const model = modelIn(run);
-  const options = models.value[run ?? ""]?.models.find(({ name }) => name === model)?.session;
   // A probe is the same at all steps of a session.
   const session = timeline?.restarts.filter((restart) => restart.step <= (at ?? 0)).length;
-  const when = options?.source === "probe" ? `session ${session}` : at;
+  const when = optionsIn(run).source === "probe" ? `session ${session}` : at;
   const key = logged ? JSON.stringify([run, model, when]) : null;
   const { data, key: answered } = useFetched<Inputs>(key, (abort) =>
     fetchInputs(run as string, model, at as number, abort),
